@@ -1,0 +1,78 @@
+//! What the doors count: lock-free, shared by receivers, status page and `/metrics`.
+
+use super::reject::Reject;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// Counters of everything that comes in, since the process began.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Spans received, accepted or not.
+    pub spans: AtomicU64,
+    /// Log records received.
+    pub log_records: AtomicU64,
+    /// Metric data points received, and not used.
+    pub metric_points: AtomicU64,
+    /// Requests answered, by outcome.
+    pub requests_ok: AtomicU64,
+    /// Requests refused as malformed or too large.
+    pub requests_bad: AtomicU64,
+    /// Requests refused for now.
+    pub requests_refused: AtomicU64,
+    /// Spans and records that were calls.
+    pub calls: AtomicU64,
+    /// Assignments found.
+    pub assignments: AtomicU64,
+    /// Scores found.
+    pub scores: AtomicU64,
+    /// Attribute values that could not be coerced.
+    pub bad_values: AtomicU64,
+    /// Bytes of requests between admission and acknowledgement.
+    pub in_flight_bytes: AtomicU64,
+    /// Refused by reason, in the order of [`Reject::ALL`].
+    pub rejected: [AtomicU64; Reject::ALL.len()],
+    /// The engine has caught up with the log and the doors are open.
+    pub ready: AtomicBool,
+    /// Times of commits of the log, by bucket of [`COMMIT_BUCKETS`] and above.
+    pub commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
+    /// Sum of these times, microseconds.
+    pub commit_us: AtomicU64,
+}
+
+/// Upper bounds of the commit histogram, in microseconds.
+pub const COMMIT_BUCKETS: [u64; 9] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000];
+
+impl Meter {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Relaxed);
+    }
+
+    /// Counts rejects of one reason.
+    pub fn reject(&self, reason: Reject, count: u64) {
+        self.rejected[reason as usize].fetch_add(count, Relaxed);
+    }
+
+    /// Notes the time of one commit of the log.
+    pub fn commit(&self, micros: u64) {
+        let at = COMMIT_BUCKETS.partition_point(|bound| *bound < micros);
+        self.commits[at].fetch_add(1, Relaxed);
+        self.commit_us.fetch_add(micros, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_are_counted_at_their_place() {
+        for (at, reason) in Reject::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+        }
+        let meter = Meter::default();
+        meter.commit(100);
+        meter.commit(1_000_000);
+        assert_eq!(meter.commits[0].load(Relaxed), 1);
+        assert_eq!(meter.commits[COMMIT_BUCKETS.len()].load(Relaxed), 1);
+    }
+}

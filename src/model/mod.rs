@@ -1,0 +1,29 @@
+//! Nouns. No I/O, no clock, no attribute names: what every other module talks about.
+
+pub mod batch;
+pub mod canonical;
+pub mod codec;
+pub mod entry;
+pub mod facet;
+pub mod id;
+pub mod log;
+pub mod meter;
+pub mod metric;
+pub mod observation;
+pub mod record;
+pub mod reject;
+pub mod settings;
+pub mod view;
+
+pub use batch::Batch;
+pub use entry::{Body, Decision, Entry, Position, Settled, UnitKind};
+pub use facet::{FacetSet, Field, Value};
+pub use id::{MINUTE, Nanos, SECOND, SetId, SpanId, Sym, TraceId, UnitHash, minute_of};
+pub use log::{Appended, Clock, Log, Refused};
+pub use meter::Meter;
+pub use metric::{Measure, Metric};
+pub use observation::*;
+pub use record::RunRecord;
+pub use reject::Reject;
+pub use settings::Settings;
+pub use view::View;

@@ -1,0 +1,169 @@
+//! What `watch` publishes and everything outside reads: plain data, ready to serialise.
+
+use super::record::{Change, MetricLine, RunRecord, SampleRatio};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name and version of the experiment document.
+pub const EXPERIMENT_SCHEMA: &str = "armspan/experiment/v1";
+
+/// Everything there is to see at one position of the log.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct View {
+    /// Next position of the log.
+    pub position: u64,
+    /// Log time, nanoseconds.
+    pub log_time: u64,
+    /// Hash of the settings.
+    pub config: String,
+    /// Experiments by name.
+    pub experiments: Vec<ExperimentView>,
+    /// Records of the runs of every live epoch, newest epoch first.
+    pub runs: Vec<RunRecord>,
+    /// Counts of the engine.
+    pub counts: Counts,
+}
+
+/// What the engine counted. All but the gauges only grow, within one position of the log.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Observations applied, by kind.
+    pub observations: BTreeMap<String, u64>,
+    /// Calls counted, whatever their arm (gauge).
+    pub calls: u64,
+    /// Of these, with an arm of some experiment (gauge).
+    pub with_arm: u64,
+    /// Of these, with a score (gauge).
+    pub with_score: u64,
+    /// Calls without an arm (gauge).
+    pub unassigned: u64,
+    /// Calls that wait for their arm, unit or prompt (gauge).
+    pub parked: u64,
+    /// Scores that found no call yet (gauge).
+    pub waiting_scores: u64,
+    /// Scores given up, by reason.
+    pub orphaned: BTreeMap<String, u64>,
+    /// Repeats that were not counted.
+    pub duplicates: u64,
+    /// Repeats of an id with other content.
+    pub conflicts: u64,
+    /// Later than the horizon, or than what fits: in the log, not counted.
+    pub late: u64,
+    /// Candidates refused as wrappers or repeats, by emitter (gauge).
+    pub wrappers: BTreeMap<String, u64>,
+    /// Calls of judges (gauge).
+    pub judge_calls: u64,
+    /// Traces excluded for two arms of one experiment (gauge).
+    pub conflicting_traces: u64,
+    /// Flag evaluations that named no variant, by flag.
+    pub without_variant: BTreeMap<String, u64>,
+    /// Limits that were hit, by name.
+    pub limits: BTreeMap<String, u64>,
+    /// Bytes of state, by part (gauge).
+    pub bytes: BTreeMap<String, u64>,
+}
+
+/// One experiment: arms × sites × metrics.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ExperimentView {
+    /// Always [`EXPERIMENT_SCHEMA`].
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the config names it.
+    pub configured: bool,
+    /// The control arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+    /// The control was not configured.
+    pub control_assumed: bool,
+    /// `live` or `quiet` (nothing for an hour).
+    pub state: String,
+    /// What was randomised.
+    pub unit: String,
+    /// Calls over all arms and sites.
+    pub calls: i64,
+    /// End of the latest call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
+    /// Arm names, control first.
+    pub arms: Vec<String>,
+    /// Call sites, the busiest first.
+    pub sites: Vec<SiteView>,
+    /// Whether units came in the planned shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_ratio: Option<SampleRatio>,
+    /// Units seen in two arms.
+    pub crossover_units: i64,
+    /// Traces excluded for two arms.
+    pub conflicting_traces: i64,
+    /// Facets that no longer split runs, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demoted: Vec<String>,
+}
+
+/// One call site of an experiment, in its current epoch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SiteView {
+    /// Its name.
+    pub site: String,
+    /// The current epoch.
+    pub epoch: u32,
+    /// When it began; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_began: Option<String>,
+    /// Calls in this epoch.
+    pub calls: i64,
+    /// Arms, control first.
+    pub arms: Vec<ArmView>,
+    /// The same over all epochs; labelled `mixed` when there are several.
+    pub all_epochs: Vec<ArmView>,
+    /// What changed, oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// One arm at one site.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ArmView {
+    /// Its name.
+    pub arm: String,
+    /// Whether the others are compared with it.
+    pub control: bool,
+    /// Figures over several epochs: no verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
+    /// Calls.
+    pub calls: i64,
+    /// Distinct units.
+    pub units: i64,
+    /// Share of the experiment's units by first exposure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Planned share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<f64>,
+    /// Ids of its runs, the busiest first.
+    pub runs: Vec<String>,
+    /// Model revision of the busiest run, else the requested model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Evidence grade of the weakest run with ≥ 5 % of its calls.
+    pub evidence: String,
+    /// Its metrics.
+    pub metrics: Vec<MetricLine>,
+}
+
+/// A stretch of a chart: minutes, hours or days of event time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SeriesPoint {
+    /// Where it begins, RFC 3339.
+    pub at: String,
+    /// The arm.
+    pub arm: String,
+    /// Its denominators: calls of the population.
+    pub n: f64,
+    /// Mean or quantile in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
+}
