@@ -1,0 +1,161 @@
+//! Facts: what one call or score adds to the sums, after all joins. A fact is a plain value that
+//! names everything by content (symbols, set ids), so that any partition can add it, and taking
+//! it back is adding it with the opposite sign.
+
+use crate::model::observation::Grader;
+use crate::model::{Finish, Nanos, Operation, SetId, SpanId, Sym, TraceId, UnitHash, UnitKind};
+use serde::{Deserialize, Serialize};
+
+/// One millionth: the scale of weights.
+pub const MICRO: u64 = 1_000_000;
+
+/// Which tally a fact goes to.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct RunKey {
+    /// The experiment.
+    pub experiment: Sym,
+    /// The call site.
+    pub site: Sym,
+    /// The arm.
+    pub arm: Sym,
+    /// The epoch.
+    pub epoch: u32,
+    /// The exact identifying facet set, before folding.
+    pub set: SetId,
+}
+
+/// What a call or a score adds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Fact {
+    /// To which run.
+    pub run: RunKey,
+    /// Its unit: what was randomised, or the trace when that is unknown.
+    pub unit: UnitHash,
+    /// What the unit is.
+    pub kind: UnitKind,
+    /// The call's trace.
+    pub trace: TraceId,
+    /// The call's span.
+    pub span: SpanId,
+    /// End of the call: the minute it belongs to.
+    pub end: Nanos,
+    /// What it adds.
+    pub body: FactBody,
+}
+
+/// What is added.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum FactBody {
+    /// A call.
+    Call(CallFact),
+    /// A score of the call.
+    Score {
+        /// Name of the evaluation.
+        name: Sym,
+        /// Who judged.
+        grader: Grader,
+        /// Value in millionths, or none when there is only a label.
+        value_micro: Option<i64>,
+        /// A label.
+        label: Sym,
+        /// Weight in millionths.
+        weight_micro: u64,
+    },
+    /// A matured call, scored or missing, of a declared score metric.
+    Coverage {
+        /// The metric.
+        metric: Sym,
+        /// Whether it has a score.
+        scored: bool,
+        /// Weight in millionths.
+        weight_micro: u64,
+    },
+}
+
+/// The numbers of a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct CallFact {
+    /// Its full facet set: observed values and the service to blame.
+    pub full: SetId,
+    /// Sampling seed.
+    pub seed: Option<i64>,
+    /// Weight in millionths: the inverse of the sampling probability.
+    pub weight_micro: u64,
+    /// What was asked for.
+    pub operation: Operation,
+    /// It failed.
+    pub failed: bool,
+    /// Why it ended, as bits.
+    pub finish: u8,
+    /// From start to end, microseconds.
+    pub latency_us: u64,
+    /// To the first token, microseconds.
+    pub first_token_us: Option<u64>,
+    /// Input tokens.
+    pub tokens_in: Option<u64>,
+    /// Output tokens.
+    pub tokens_out: Option<u64>,
+    /// Cost, nano-USD.
+    pub cost_nano: Option<u64>,
+    /// Input hash of an offline case.
+    pub input: Sym,
+    /// How often its span came again; not counted.
+    pub repeats: u32,
+}
+
+impl CallFact {
+    /// Its finish reasons.
+    pub fn finish(&self) -> Finish {
+        Finish(self.finish)
+    }
+}
+
+/// A unit that was seen to be given an arm, without a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Exposure {
+    /// The experiment.
+    pub experiment: Sym,
+    /// The arm.
+    pub arm: Sym,
+    /// The unit.
+    pub unit: UnitHash,
+    /// When.
+    pub at: Nanos,
+}
+
+/// A fact to add or to take back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Adds it.
+    Add(Fact),
+    /// Takes it back exactly.
+    Take(Fact),
+    /// Notes an exposure; a repeat changes nothing.
+    Expose(Exposure),
+}
+
+/// What turns `old` into `new`, both sorted: take-backs and additions.
+pub fn difference(old: &[Fact], new: &[Fact], out: &mut Vec<Change>) {
+    let (mut at, mut to) = (0, 0);
+    while at < old.len() || to < new.len() {
+        let order = match (old.get(at), new.get(to)) {
+            (Some(old), Some(new)) => old.cmp(new),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            _ => std::cmp::Ordering::Greater,
+        };
+        if order.is_le() {
+            if order.is_lt() {
+                out.push(Change::Take(old[at]));
+            }
+            at += 1;
+        }
+        if order.is_ge() {
+            if order.is_gt() {
+                out.push(Change::Add(new[to]));
+            }
+            to += 1;
+        }
+    }
+}

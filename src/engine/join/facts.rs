@@ -1,0 +1,305 @@
+//! From a trace to its facts: counted calls in every experiment, their matured scores, and the
+//! census of what else the trace holds. Pure, like `resolve`.
+
+use super::memo::Memo;
+use super::resolve::{self, Arm, Fate, Resolved, unit_of};
+use super::scores;
+use super::trace::{Candidate, Trace};
+use crate::engine::context::Context;
+use crate::engine::dictionary::Dictionary;
+use crate::engine::fact::{CallFact, Fact, FactBody, MICRO, RunKey};
+use crate::model::{Call, Field, Finish, Nanos, Score, Sym, TraceId, UnitHash, UnitKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Values above this are no measurement: sums stay exact below it.
+const VALUE_MAX: u64 = 1 << 53;
+
+/// What a trace gives: sorted facts, and how many of what.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Resolution {
+    /// Sorted.
+    pub facts: Vec<Fact>,
+    /// Counts.
+    pub census: Census,
+}
+
+/// How many calls, wrappers, judges … ; summed over traces.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Census {
+    /// Counted calls, judges excluded.
+    pub calls: i64,
+    /// Of these, with an arm.
+    pub with_arm: i64,
+    /// Of these, with a score.
+    pub with_score: i64,
+    /// Calls of judges.
+    pub judges: i64,
+    /// Calls that wait.
+    pub parked: i64,
+    /// Scores that have found no call.
+    pub lost_scores: i64,
+    /// Refused candidates by emitter.
+    pub wrappers: BTreeMap<Sym, i64>,
+    /// Traces with two arms, by experiment.
+    pub conflicts: BTreeMap<Sym, i64>,
+    /// Traces with calls, by flag and variant, of flags that are no experiments (yet).
+    pub flags: BTreeMap<(Sym, Sym), i64>,
+}
+
+/// What resolving needs besides the trace.
+pub struct Tools<'a> {
+    /// Settings and decisions.
+    pub context: &'a Context,
+    /// Names and sets.
+    pub dictionary: &'a mut Dictionary,
+    /// Cached merges.
+    pub memo: &'a mut Memo,
+}
+
+/// Resolves a trace.
+pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>) -> Resolution {
+    let mut out = Resolution::default();
+    let fates = resolve::fates(trace);
+    if fates.is_empty() && trace.scores.is_empty() {
+        return out;
+    }
+    let (arms, conflicts) = resolve::arms(trace, tools.context);
+    let mut calls = Vec::with_capacity(fates.len());
+    for (at, fate) in &fates {
+        let Some(candidate) = trace.spans[*at].candidate() else { continue };
+        match fate {
+            Fate::Wrapper => {
+                let emitter = emitter(candidate, tools.dictionary);
+                *out.census.wrappers.entry(emitter).or_default() += 1;
+            }
+            Fate::Judge => out.census.judges += 1,
+            Fate::Call if candidate.counted_at.is_none() => out.census.parked += 1,
+            Fate::Call => calls.push(*at),
+        }
+    }
+    let by_call = scores::by_call(trace, &fates, &mut out.census);
+    if !calls.is_empty() {
+        out.census.conflicts.extend(conflicts.iter().map(|experiment| (*experiment, 1)));
+        let known = &tools.context.experiments;
+        let flags = trace.assignments.iter().filter(|told| !known.contains_key(&told.experiment));
+        out.census.flags.extend(flags.map(|told| ((told.experiment, told.arm), 1)));
+    }
+    for at in calls {
+        let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
+        add_call(id, trace, at, &arms, scores, tools, &mut out);
+    }
+    out.facts.sort_unstable();
+    out
+}
+
+fn add_call(
+    id: TraceId,
+    trace: &Trace,
+    at: usize,
+    arms: &[Arm],
+    scores: &[Score],
+    tools: &mut Tools<'_>,
+    out: &mut Resolution,
+) {
+    let Some(candidate) = trace.spans[at].candidate() else { return };
+    out.census.calls += 1;
+    out.census.with_arm += i64::from(!arms.is_empty());
+    out.census.with_score += i64::from(!scores.is_empty());
+    if arms.is_empty() {
+        return;
+    }
+    let resolved =
+        resolve::resolve_call(trace, at, arms, tools.context, tools.dictionary, tools.memo);
+    for arm in &resolved.arms {
+        let fact = call_fact(id, candidate, &resolved, arm, tools);
+        out.facts.push(fact);
+        add_scores(&fact, scores, trace.resolved_at, tools.context, &mut out.facts);
+    }
+}
+
+fn call_fact(
+    id: TraceId,
+    candidate: &Candidate,
+    resolved: &Resolved,
+    arm: &Arm,
+    tools: &mut Tools<'_>,
+) -> Fact {
+    let call = &candidate.call;
+    let end = call.place.end;
+    let seed = resolved.seed;
+    let set =
+        tools.memo.identity(arm.experiment, resolved.full, seed, tools.context, tools.dictionary);
+    let counted_at = candidate.counted_at.unwrap_or_default();
+    let epoch = tools.context.epoch(arm.experiment, resolved.site, end, counted_at);
+    let unit = unit_of(&resolved.units, arm, tools.context);
+    // Without what was randomised the trace is the cluster.
+    let (unit, kind) = unit.unwrap_or((UnitHash((id.0 >> 64 ^ id.0) as u64), UnitKind::Trace));
+    Fact {
+        run: RunKey { experiment: arm.experiment, site: resolved.site, arm: arm.arm, epoch, set },
+        unit,
+        kind,
+        trace: id,
+        span: call.place.span,
+        end,
+        body: FactBody::Call(numbers(candidate, resolved, tools)),
+    }
+}
+
+fn numbers(candidate: &Candidate, resolved: &Resolved, tools: &Tools<'_>) -> CallFact {
+    let call = &candidate.call;
+    CallFact {
+        full: resolved.full,
+        seed: resolved.seed,
+        weight_micro: inverse_micro(call.sampled_ppm),
+        operation: call.operation,
+        failed: !call.error.is_none(),
+        finish: resolved.finish.0,
+        latency_us: half_even(call.duration, 1_000),
+        first_token_us: call.first_token_us.filter(in_range),
+        tokens_in: call.tokens.input.filter(in_range),
+        tokens_out: call.tokens.output.filter(in_range),
+        cost_nano: cost(call, resolved, tools).filter(in_range),
+        input: call.input,
+        repeats: candidate.repeats,
+    }
+}
+
+/// Cost from the span, else from the price of its revision or requested model; a failed call
+/// has no priced cost.
+pub fn cost(call: &Call, resolved: &Resolved, tools: &Tools<'_>) -> Option<u64> {
+    if call.cost_nano.is_some() || tools.context.settings.prices.is_empty() {
+        return call.cost_nano;
+    }
+    let facets = tools.dictionary.set(resolved.full);
+    let (revision, requested) =
+        (facets.text(Field::ModelRevision), facets.text(Field::ModelRequested));
+    let price = tools.context.price(revision, requested)?;
+    let input = call.tokens.input?;
+    let cached = call.tokens.cached.unwrap_or(0).min(input);
+    let output = call.tokens.output.unwrap_or(0);
+    let usd = (input - cached) as f64 * price.input
+        + cached as f64 * price.cached_input.unwrap_or(price.input)
+        + output as f64 * price.output;
+    Some((usd / price.per * 1e9).round_ties_even().max(0.0) as u64)
+}
+
+/// Matured scores of a call, and for each declared score metric whether it has one.
+fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out: &mut Vec<Fact>) {
+    let FactBody::Call(numbers) = call.body else { return };
+    let matured = |after: Nanos| call.end.saturating_add(after) <= now;
+    for score in scores.iter().filter(|s| !s.failed && matured(context.matures_after(s.name))) {
+        let weight = product_micro(numbers.weight_micro, inverse_micro(score.picked_ppm));
+        let body = FactBody::Score {
+            name: score.name,
+            grader: score.grader,
+            value_micro: score.value_micro,
+            label: score.label,
+            weight_micro: weight,
+        };
+        out.push(Fact { body, ..*call });
+    }
+    for (metric, evaluation, grader, after) in context.score_metrics() {
+        if !matured(*after) || !numbers.operation.is_completion() {
+            continue;
+        }
+        let counts = |s: &&Score| {
+            !s.failed && s.name == *evaluation && grader.is_none_or(|g| g == s.grader.name)
+        };
+        let scored = scores.iter().find(counts).is_some();
+        let weight_micro = numbers.weight_micro;
+        let body = FactBody::Coverage { metric: *metric, scored, weight_micro };
+        out.push(Fact { body, ..*call });
+    }
+}
+
+/// The scope that emitted a candidate.
+pub fn emitter(candidate: &Candidate, dictionary: &Dictionary) -> Sym {
+    let set = dictionary.set(candidate.call.set);
+    set.text(Field::Emitter).map_or(Sym::NONE, Sym::of)
+}
+
+/// Whether a call was refused for its content.
+pub fn is_refusal(finish: Finish) -> bool {
+    finish.has(Finish::CONTENT_FILTER)
+}
+
+fn in_range(value: &u64) -> bool {
+    *value <= VALUE_MAX
+}
+
+/// 1/p in millionths; 1 when p is unknown.
+fn inverse_micro(ppm: Option<u32>) -> u64 {
+    match ppm {
+        None | Some(0) => MICRO,
+        Some(ppm) => half_even(MICRO * MICRO, u64::from(ppm)),
+    }
+}
+
+fn product_micro(a: u64, b: u64) -> u64 {
+    u64::try_from(u128::from(a) * u128::from(b) / u128::from(MICRO)).unwrap_or(u64::MAX)
+}
+
+/// `value / scale`, rounded half to even.
+pub fn half_even(value: u64, scale: u64) -> u64 {
+    let (whole, rest) = (value / scale, value % scale);
+    let up = match (rest * 2).cmp(&scale) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => whole & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    whole + up
+}
+
+// === impl Census ===
+
+impl Census {
+    /// Adds (`sign` 1) or takes back (`sign` −1) another census.
+    pub fn add(&mut self, other: &Census, sign: i64) {
+        self.calls += sign * other.calls;
+        self.with_arm += sign * other.with_arm;
+        self.with_score += sign * other.with_score;
+        self.judges += sign * other.judges;
+        self.parked += sign * other.parked;
+        self.lost_scores += sign * other.lost_scores;
+        add_map(&mut self.wrappers, &other.wrappers, sign);
+        add_map(&mut self.conflicts, &other.conflicts, sign);
+        add_map(&mut self.flags, &other.flags, sign);
+    }
+}
+
+/// Keys of a map of counts; further ones are not counted.
+const KEYS_MAX: usize = 4_096;
+
+fn add_map<K: Ord + Copy>(into: &mut BTreeMap<K, i64>, from: &BTreeMap<K, i64>, sign: i64) {
+    for (key, count) in from {
+        if !into.contains_key(key) && into.len() >= KEYS_MAX {
+            continue;
+        }
+        let sum = into.entry(*key).or_default();
+        *sum += sign * count;
+        if *sum == 0 {
+            into.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_go_to_the_even_neighbour() {
+        assert_eq!(half_even(500, 1_000), 0);
+        assert_eq!(half_even(1_500, 1_000), 2);
+        assert_eq!(half_even(2_500, 1_000), 2);
+        assert_eq!(half_even(2_501, 1_000), 3);
+    }
+
+    #[test]
+    fn a_sampled_call_weighs_the_inverse_of_its_chance() {
+        assert_eq!(inverse_micro(None), MICRO);
+        assert_eq!(inverse_micro(Some(250_000)), 4 * MICRO);
+        assert_eq!(product_micro(4 * MICRO, MICRO / 2), 2 * MICRO);
+    }
+}

@@ -1,0 +1,321 @@
+//! What is known of one trace: its spans, what log events add to them, assignments and scores.
+//! Adding is idempotent and does not depend on the order, so a trace is a set of observations.
+
+use crate::model::observation::Role;
+use crate::model::{
+    Assignment, Call, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, TraceId, UnitHash,
+    Units,
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything known of one trace.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Trace {
+    /// Sorted by span id.
+    pub spans: Vec<Node>,
+    /// What log events add to spans, sorted, each once.
+    pub contents: Vec<Content>,
+    /// Sorted, each once.
+    pub assignments: Vec<Assignment>,
+    /// The winning score of every slot, sorted by slot.
+    pub scores: Vec<Score>,
+    /// Log time when it was last resolved: decides what has matured.
+    pub resolved_at: Nanos,
+    /// Latest end of anything in it.
+    pub newest: Nanos,
+    /// When it has to be resolved again; 0 for never.
+    pub due: Nanos,
+}
+
+/// One span.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub span: SpanId,
+    /// Its parent.
+    pub parent: SpanId,
+    /// When it ended.
+    pub end: Nanos,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a span is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum NodeKind {
+    /// A candidate for a call.
+    Call(Box<Candidate>),
+    /// A span that adds facets.
+    Facets(Box<Facets>),
+    /// A span that only links.
+    Link,
+}
+
+/// A candidate for a call, and how far it got.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// What its span said.
+    pub call: Call,
+    /// Log time when it came.
+    pub received: Nanos,
+    /// Set when it is first counted: how many decisions were applied then.
+    pub counted_at: Option<u32>,
+    /// How often it came again.
+    pub repeats: u32,
+}
+
+/// What a log event adds to the span it names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Content {
+    /// The span.
+    pub span: SpanId,
+    /// Facets.
+    pub set: SetId,
+    /// Finish reasons, as bits.
+    pub finish: u8,
+    /// Sampling seed.
+    pub seed: Option<i64>,
+    /// Units: explicit, user, session, conversation.
+    pub units: [Option<UnitHash>; 4],
+    /// Response id.
+    pub response: Option<UnitHash>,
+}
+
+/// What adding an observation did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Added {
+    /// Something new.
+    New,
+    /// It was there already.
+    Repeat,
+    /// Its id was there with other content; the first one stays.
+    Conflict,
+}
+
+// === impl Trace ===
+
+impl Trace {
+    /// Adds a candidate.
+    pub fn add_call(&mut self, call: &Call, received: Nanos) -> Added {
+        self.grow(call.place.end);
+        match self.find(call.place.span) {
+            Ok(at) => match &mut self.spans[at].kind {
+                NodeKind::Call(known) => {
+                    known.repeats += 1;
+                    if known.call == *call { Added::Repeat } else { Added::Conflict }
+                }
+                _ => Added::Conflict,
+            },
+            Err(at) => {
+                let candidate = Candidate { call: *call, received, counted_at: None, repeats: 0 };
+                self.insert(at, &call.place, NodeKind::Call(Box::new(candidate)))
+            }
+        }
+    }
+
+    /// Adds what another span or a log event tells.
+    pub fn add_facets(&mut self, facets: &Facets) -> Added {
+        self.grow(facets.place.end);
+        if facets.role == Role::Content {
+            return insert_sorted(&mut self.contents, Content::of(facets));
+        }
+        match self.find(facets.place.span) {
+            Ok(at) => match &self.spans[at].kind {
+                NodeKind::Facets(known) if **known == *facets => Added::Repeat,
+                _ => Added::Conflict,
+            },
+            Err(at) => self.insert(at, &facets.place, NodeKind::Facets(Box::new(*facets))),
+        }
+    }
+
+    /// Adds a link.
+    pub fn add_link(&mut self, link: &Link) -> Added {
+        self.grow(link.place.end);
+        match self.find(link.place.span) {
+            Ok(_) => Added::Repeat,
+            Err(at) => self.insert(at, &link.place, NodeKind::Link),
+        }
+    }
+
+    /// Adds an assignment.
+    pub fn add_assignment(&mut self, assignment: &Assignment, not_before: Nanos) -> Added {
+        self.grow(assignment.time.max(not_before));
+        insert_by(&mut self.assignments, *assignment, |a| {
+            (a.source, a.experiment, a.arm, a.time, a.span, a.unit, a.service, a.assigned_ppm)
+        })
+    }
+
+    /// Adds a score: the greatest (time, id) of a slot wins, whatever the order of arrival.
+    pub fn add_score(&mut self, score: &Score, not_before: Nanos) -> Added {
+        self.grow(not_before);
+        match self.scores.binary_search_by_key(&slot(score), slot) {
+            Err(at) => {
+                self.scores.insert(at, *score);
+                Added::New
+            }
+            Ok(at) if self.scores[at].id == score.id => Added::Repeat,
+            Ok(at) => {
+                let known = &mut self.scores[at];
+                if (score.time, score.id) > (known.time, known.id) {
+                    *known = *score;
+                }
+                Added::New
+            }
+        }
+    }
+
+    /// The place of a span.
+    pub fn find(&self, span: SpanId) -> Result<usize, usize> {
+        self.spans.binary_search_by_key(&span, |node| node.span)
+    }
+
+    /// Places of the spans above one, nearest first. Stops at a gap or a cycle.
+    pub fn ancestors(&self, at: usize) -> impl Iterator<Item = usize> {
+        let (mut here, mut left) = (at, self.spans.len());
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let above = self.find(self.spans[here].parent).ok()?;
+            if above == at {
+                return None;
+            }
+            here = above;
+            Some(above)
+        })
+    }
+
+    /// Log events of a span.
+    pub fn contents_of(&self, span: SpanId) -> &[Content] {
+        let from = self.contents.partition_point(|content| content.span < span);
+        let to = self.contents.partition_point(|content| content.span <= span);
+        &self.contents[from..to]
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        let nodes: usize = self.spans.iter().map(Node::bytes).sum();
+        let rest = self.contents.len() * size_of::<Content>()
+            + self.assignments.len() * size_of::<Assignment>()
+            + self.scores.len() * size_of::<Score>();
+        (size_of::<Trace>() + 96 + nodes + rest) as u64
+    }
+
+    fn grow(&mut self, end: Nanos) {
+        self.newest = self.newest.max(end);
+    }
+
+    fn insert(&mut self, at: usize, place: &Place, kind: NodeKind) -> Added {
+        let node = Node { span: place.span, parent: place.parent, end: place.end, kind };
+        self.spans.insert(at, node);
+        Added::New
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn bytes(&self) -> usize {
+        size_of::<Node>()
+            + match self.kind {
+                NodeKind::Call(_) => size_of::<Candidate>(),
+                NodeKind::Facets(_) => size_of::<Facets>(),
+                NodeKind::Link => 0,
+            }
+    }
+
+    /// The candidate, when it is one.
+    pub fn candidate(&self) -> Option<&Candidate> {
+        match &self.kind {
+            NodeKind::Call(candidate) => Some(candidate),
+            _ => None,
+        }
+    }
+
+    /// Its own facets; zero when it has none.
+    pub fn set(&self) -> SetId {
+        match &self.kind {
+            NodeKind::Call(candidate) => candidate.call.set,
+            NodeKind::Facets(facets) => facets.set,
+            NodeKind::Link => SetId::default(),
+        }
+    }
+
+    /// Its own units.
+    pub fn units(&self) -> Units {
+        match &self.kind {
+            NodeKind::Call(candidate) => candidate.call.units,
+            NodeKind::Facets(facets) => facets.units,
+            NodeKind::Link => Units::default(),
+        }
+    }
+
+    /// Its own seed.
+    pub fn seed(&self) -> Option<i64> {
+        match &self.kind {
+            NodeKind::Call(candidate) => candidate.call.seed,
+            NodeKind::Facets(facets) => facets.seed,
+            NodeKind::Link => None,
+        }
+    }
+
+    /// Whether it is a span of this role.
+    pub fn is(&self, role: Role) -> bool {
+        matches!(&self.kind, NodeKind::Facets(facets) if facets.role == role)
+    }
+}
+
+impl Content {
+    fn of(facets: &Facets) -> Self {
+        let units = facets.units;
+        Content {
+            span: facets.place.span,
+            set: facets.set,
+            finish: facets.finish.0,
+            seed: facets.seed,
+            units: [units.explicit, units.user, units.session, units.conversation],
+            response: facets.response,
+        }
+    }
+
+    /// Its units.
+    pub fn units(&self) -> Units {
+        let [explicit, user, session, conversation] = self.units;
+        Units { explicit, user, session, conversation }
+    }
+
+    /// Its finish reasons.
+    pub fn finish(&self) -> Finish {
+        Finish(self.finish)
+    }
+}
+
+type Slot = (crate::model::Target, crate::model::Sym, crate::model::Grader, crate::model::Sym);
+
+/// A slot: target, metric, grader and version, annotator. One score counts in each.
+fn slot(score: &Score) -> Slot {
+    (score.target, score.name, score.grader, score.annotator)
+}
+
+fn insert_sorted<T: Ord>(list: &mut Vec<T>, item: T) -> Added {
+    match list.binary_search(&item) {
+        Ok(_) => Added::Repeat,
+        Err(at) => {
+            list.insert(at, item);
+            Added::New
+        }
+    }
+}
+
+fn insert_by<T, K: Ord>(list: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) -> Added {
+    match list.binary_search_by_key(&key(&item), key) {
+        Ok(_) => Added::Repeat,
+        Err(at) => {
+            list.insert(at, item);
+            Added::New
+        }
+    }
+}
+
+/// The trace that an observation belongs to, and the end of what it tells.
+pub fn trace_of_place(place: &Place) -> (TraceId, Nanos) {
+    (place.trace, place.end)
+}

@@ -1,0 +1,215 @@
+//! `tally`: facts by unit. Integer sums per run and measure that merge by addition and can be
+//! taken back exactly; the unit register; and the limits on how many runs there may be.
+
+pub mod buckets;
+pub mod histogram;
+pub mod register;
+pub mod run;
+pub mod windows;
+
+use super::dictionary::OVERFLOW;
+use super::fact::{Change, Exposure, Fact, FactBody, RunKey};
+use crate::model::settings::Limits;
+use crate::model::{Sym, UnitKind};
+use register::Register;
+use run::Run;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All sums.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Tally {
+    runs: BTreeMap<RunKey, Run>,
+    register: Register,
+    admitted: Admitted,
+    bytes: u64,
+}
+
+/// Names that found room. A name, once admitted, stays: what was added under `other` must be
+/// taken back under `other`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Admitted {
+    experiments: BTreeSet<Sym>,
+    arms: BTreeSet<(Sym, Sym)>,
+    arm_counts: BTreeMap<Sym, u32>,
+    sets: BTreeMap<(Sym, Sym, Sym, u32), u32>,
+    refused: BTreeMap<String, u64>,
+    /// Memory ran out once: no new runs from then on.
+    closed: bool,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Applies a change.
+    pub fn apply(&mut self, change: &Change, limits: &Limits) {
+        match change {
+            Change::Add(fact) => self.add(fact, 1, limits),
+            Change::Take(fact) => self.add(fact, -1, limits),
+            Change::Expose(exposure) => self.expose(exposure, limits),
+        }
+    }
+
+    fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits) {
+        let key = self.admit(fact.run, limits);
+        let run = self.runs.entry(key).or_default();
+        run.add(fact, sign);
+        let units = match register_as(fact) {
+            Some(what) if fact.kind != UnitKind::Trace => {
+                let max = limits.unit_cache_bytes;
+                self.register.note(key, what, fact.unit, fact.end, sign, max)
+            }
+            _ => 0,
+        };
+        add_units(run, fact, units);
+        if run.calls == 0 && run.measures.is_empty() {
+            self.runs.remove(&key);
+        }
+    }
+
+    /// Measures its size anew; called at every look, since it is too slow for every fact.
+    pub fn weigh(&mut self, limits: &Limits) {
+        self.bytes = self.runs.values().map(Run::bytes).sum();
+        self.admitted.closed |= self.bytes > limits.tally_bytes_max;
+    }
+
+    fn expose(&mut self, exposure: &Exposure, limits: &Limits) {
+        let run =
+            RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
+        self.register.expose(run, exposure.unit, exposure.at, limits.unit_cache_bytes);
+    }
+
+    /// The run under which a fact is summed: its own, or what stands for the surplus.
+    fn admit(&mut self, run: RunKey, limits: &Limits) -> RunKey {
+        if self.runs.contains_key(&run) {
+            return run;
+        }
+        self.admitted.admit(run, limits)
+    }
+
+    /// Runs with their sums.
+    pub fn runs(&self) -> impl Iterator<Item = (&RunKey, &Run)> {
+        self.runs.iter()
+    }
+
+    /// Runs of one experiment.
+    pub fn runs_of(&self, experiment: Sym) -> impl Iterator<Item = (&RunKey, &Run)> {
+        let from = RunKey { experiment, ..RunKey::default() };
+        self.runs.range(from..).take_while(move |pair| pair.0.experiment == experiment)
+    }
+
+    /// Units by experiment and arm of first exposure.
+    pub fn exposed(&self, experiment: Sym) -> impl Iterator<Item = (Sym, i64)> {
+        of_experiment(&self.register.exposed, experiment)
+    }
+
+    /// Units with two arms, by arm; [`Sym::NONE`] holds each unit once.
+    pub fn crossovers(&self, experiment: Sym) -> impl Iterator<Item = (Sym, i64)> {
+        of_experiment(&self.register.crossovers, experiment)
+    }
+
+    /// Limits that were hit, by name.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let mut all = self.admitted.refused.clone();
+        if self.register.refused() > 0 {
+            all.insert("unit_cache_bytes".into(), self.register.refused());
+        }
+        all
+    }
+
+    /// Estimated bytes of the tallies and of the register.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes, self.register.bytes())
+    }
+
+    /// Adds all of another partition. Their units are disjoint, so counts of units add.
+    pub fn merge(&mut self, other: &Tally) {
+        for (key, run) in &other.runs {
+            self.runs.entry(*key).or_default().merge(run);
+        }
+        for (key, count) in &other.register.exposed {
+            *self.register.exposed.entry(*key).or_default() += count;
+        }
+        for (key, count) in &other.register.crossovers {
+            *self.register.crossovers.entry(*key).or_default() += count;
+        }
+    }
+}
+
+/// As what a fact is noted in the unit register: calls, or scores of one grader.
+fn register_as(fact: &Fact) -> Option<Sym> {
+    match &fact.body {
+        FactBody::Call(_) => Some(Sym::NONE),
+        FactBody::Score { name, grader, value_micro: Some(_), .. } => {
+            // Any injective mix does: it tells the places of one unit apart.
+            let mixed = name.0.rotate_left(17) ^ grader.name.0.rotate_left(31) ^ grader.version.0;
+            Some(Sym(mixed.max(1)))
+        }
+        FactBody::Score { .. } | FactBody::Coverage { .. } => None,
+    }
+}
+
+fn add_units(run: &mut Run, fact: &Fact, units: i64) {
+    if units == 0 {
+        return;
+    }
+    match &fact.body {
+        FactBody::Score { name, grader, .. } => {
+            let measure = crate::model::Measure::Score(*name, *grader);
+            let sums = run.measures.entry(measure).or_default();
+            sums.units += units;
+            if sums.units == 0 && sums.n == 0 {
+                run.measures.remove(&measure);
+            }
+        }
+        _ => run.units += units,
+    }
+}
+
+fn of_experiment(
+    map: &BTreeMap<(Sym, Sym), i64>,
+    experiment: Sym,
+) -> impl Iterator<Item = (Sym, i64)> {
+    map.range((experiment, Sym::NONE)..)
+        .take_while(move |pair| pair.0.0 == experiment)
+        .map(|pair| (pair.0.1, *pair.1))
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    fn admit(&mut self, mut run: RunKey, limits: &Limits) -> RunKey {
+        let other = Sym::of("other");
+        if !self.experiments.contains(&run.experiment) {
+            if self.experiments.len() < limits.experiments_max as usize {
+                self.experiments.insert(run.experiment);
+            } else {
+                self.refuse("experiments_max");
+                run.experiment = other;
+            }
+        }
+        if !self.arms.contains(&(run.experiment, run.arm)) {
+            let count = self.arm_counts.entry(run.experiment).or_default();
+            if *count < limits.arms_max {
+                *count += 1;
+                self.arms.insert((run.experiment, run.arm));
+            } else {
+                self.refuse("arms_max");
+                run.arm = other;
+            }
+        }
+        let live = self.sets.entry((run.experiment, run.site, run.arm, run.epoch)).or_default();
+        if *live >= limits.runs_max || self.closed {
+            let limit = if self.closed { "tally_bytes_max" } else { "runs_max" };
+            self.refuse(limit);
+            run.set = OVERFLOW;
+        } else {
+            *live += 1;
+        }
+        run
+    }
+
+    fn refuse(&mut self, limit: &str) {
+        *self.refused.entry(limit.to_owned()).or_default() += 1;
+    }
+}

@@ -1,0 +1,334 @@
+//! Tallies of one run in one epoch: sums per measure, observed values, and traces to look at.
+
+use super::buckets::{Buckets, bucket_of};
+use super::histogram::Histogram;
+use super::windows::Windows;
+use crate::engine::fact::{CallFact, Fact, FactBody, MICRO};
+use crate::model::metric::{Measure, Origin};
+use crate::model::{Finish, Nanos, SetId, SpanId, Sym, TraceId, UnitKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Full facet sets of a run that are told apart; above, one sum for the rest.
+const FULL_SETS_MAX: usize = 256;
+/// Seeds that are told apart.
+const SEEDS_MAX: usize = 16;
+/// Inputs of offline cases that are told apart.
+const INPUTS_MAX: usize = 65_536;
+
+/// Everything summed for one run in one epoch.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Run {
+    /// Calls.
+    pub calls: i64,
+    /// Spans that came again.
+    pub repeats: i64,
+    /// Distinct units; kept by the register.
+    pub units: i64,
+    /// Calls by full facet set: observed values, the service to blame.
+    pub full: BTreeMap<SetId, Seen>,
+    /// Calls by seed.
+    pub seeds: BTreeMap<i64, Seen>,
+    /// Calls whose full set, seed or input found no place.
+    pub more: i64,
+    /// Calls by kind of unit.
+    pub kinds: BTreeMap<UnitKind, i64>,
+    /// Calls by input of an offline case.
+    pub inputs: BTreeMap<Sym, i64>,
+    /// Sums by measure.
+    pub measures: BTreeMap<Measure, Sums>,
+    /// End of the earliest and of the latest call it has ever held.
+    pub seen: Option<(Nanos, Nanos)>,
+    /// Traces to look at.
+    pub exemplars: Exemplars,
+}
+
+/// How often something was seen, and when.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Calls.
+    pub calls: i64,
+    /// End of the earliest call it was ever seen on.
+    pub first: Nanos,
+    /// End of the latest.
+    pub last: Nanos,
+}
+
+/// Sums of one measure.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Values.
+    pub n: i64,
+    /// Distinct units with a value; kept by the register for scores.
+    pub units: i64,
+    /// Weighted sum of values, in integer units of the measure.
+    pub y: i128,
+    /// Sum of weights, in millionths.
+    pub w: i128,
+    /// Sum of squared weights, in millionths: the effective sample size.
+    pub ww: i128,
+    /// The same by unit bucket.
+    pub buckets: Buckets,
+    /// Distribution.
+    pub histogram: Option<Histogram>,
+    /// By time.
+    pub windows: Windows,
+}
+
+/// The slowest and the latest call: places to start looking.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Exemplars {
+    /// Latency in microseconds, trace, span.
+    pub slowest: Option<(u64, TraceId, SpanId)>,
+    /// End, trace, span of the latest failed call.
+    pub failed: Option<(Nanos, TraceId, SpanId)>,
+    /// End, trace, span of the latest call.
+    pub latest: Option<(Nanos, TraceId, SpanId)>,
+}
+
+// === impl Run ===
+
+impl Run {
+    /// Adds a fact (`sign` 1) or takes it back (`sign` −1).
+    pub fn add(&mut self, fact: &Fact, sign: i64) {
+        match &fact.body {
+            FactBody::Call(call) => self.add_call(fact, call, sign),
+            FactBody::Score { name, grader, value_micro, label, weight_micro } => {
+                if let Some(value) = value_micro {
+                    let y = weigh(*value, *weight_micro);
+                    self.sum(Measure::Score(*name, *grader), fact, y, *weight_micro, None, sign);
+                } else {
+                    let measure = Measure::Label(*name, *grader, *label);
+                    self.sum(measure, fact, weigh(1, *weight_micro), *weight_micro, None, sign);
+                }
+            }
+            FactBody::Coverage { metric, scored, weight_micro } => {
+                let y = weigh(i64::from(*scored), *weight_micro);
+                self.sum(Measure::Coverage(*metric), fact, y, *weight_micro, None, sign);
+            }
+        }
+    }
+
+    fn add_call(&mut self, fact: &Fact, call: &CallFact, sign: i64) {
+        self.calls += sign;
+        self.repeats += sign * i64::from(call.repeats);
+        let (first, last) = self.seen.unwrap_or((fact.end, fact.end));
+        self.seen = Some((first.min(fact.end), last.max(fact.end)));
+        bump(&mut self.kinds, fact.kind, sign);
+        let mut placed = note(&mut self.full, call.full, fact.end, sign, FULL_SETS_MAX);
+        if let Some(seed) = call.seed {
+            placed &= note(&mut self.seeds, seed, fact.end, sign, SEEDS_MAX);
+        }
+        if !call.input.is_none() {
+            let room = self.inputs.len() < INPUTS_MAX || self.inputs.contains_key(&call.input);
+            placed &= room;
+            if room {
+                bump(&mut self.inputs, call.input, sign);
+            }
+        }
+        self.more += sign * i64::from(!placed);
+        if sign > 0 {
+            self.exemplars.note(fact, call);
+        }
+        self.add_measures(fact, call, sign);
+    }
+
+    fn add_measures(&mut self, fact: &Fact, call: &CallFact, sign: i64) {
+        let w = call.weight_micro;
+        let finish = call.finish();
+        let mut rate = |origin, yes: bool| {
+            let y = weigh(i64::from(yes), w);
+            self.sum(Measure::Call(origin), fact, y, w, None, sign);
+        };
+        rate(Origin::Calls, true);
+        if call.operation.is_completion() {
+            rate(Origin::Error, call.failed);
+            rate(Origin::Refusal, finish.has(Finish::CONTENT_FILTER));
+            rate(Origin::Truncation, finish.has(Finish::LENGTH));
+        }
+        let timed = |value: Option<u64>| value.filter(|_| !call.failed);
+        for (origin, value) in [
+            (Origin::Latency, timed(Some(call.latency_us))),
+            (Origin::TimeToFirstToken, timed(call.first_token_us)),
+            (Origin::TokensIn, call.tokens_in),
+            (Origin::TokensOut, call.tokens_out),
+            (Origin::Cost, call.cost_nano),
+        ] {
+            if let Some(value) = value {
+                let y = weigh(i64::try_from(value).unwrap_or(i64::MAX), w);
+                self.sum(Measure::Call(origin), fact, y, w, Some(value), sign);
+            }
+        }
+    }
+
+    fn sum(
+        &mut self,
+        measure: Measure,
+        fact: &Fact,
+        y: i64,
+        w: u64,
+        value: Option<u64>,
+        sign: i64,
+    ) {
+        let w = i64::try_from(w).unwrap_or(i64::MAX);
+        let fine = matches!(measure, Measure::Call(Origin::Latency | Origin::TimeToFirstToken));
+        let sums = self.measures.entry(measure).or_default();
+        sums.n += sign;
+        sums.y += i128::from(sign * y);
+        sums.w += i128::from(sign * w);
+        sums.ww += i128::from(sign) * (i128::from(w) * i128::from(w) / i128::from(MICRO));
+        sums.buckets.add(bucket_of(fact.unit), sign * y, sign * w);
+        if let Some(value) = value {
+            sums.histogram.get_or_insert_default().add(value, sign);
+        }
+        sums.windows.add(fact.end, (sign * y, sign * w), value, sign, fine);
+        if sums.n == 0 && sums.y == 0 && sums.w == 0 && sums.units == 0 {
+            self.measures.remove(&measure);
+        }
+    }
+
+    /// Adds all of another: runs that are shown as one, or the same run of another partition.
+    pub fn merge(&mut self, other: &Run) {
+        self.calls += other.calls;
+        self.repeats += other.repeats;
+        self.units += other.units;
+        self.more += other.more;
+        for (set, seen) in &other.full {
+            self.full.entry(*set).or_default().merge(seen);
+        }
+        for (seed, seen) in &other.seeds {
+            self.seeds.entry(*seed).or_default().merge(seen);
+        }
+        other.kinds.iter().for_each(|(kind, n)| bump(&mut self.kinds, *kind, *n));
+        other.inputs.iter().for_each(|(input, n)| bump(&mut self.inputs, *input, *n));
+        for (measure, sums) in &other.measures {
+            self.measures.entry(*measure).or_default().merge(sums);
+        }
+        self.seen = match (self.seen, other.seen) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+        self.exemplars.merge(&other.exemplars);
+    }
+
+    /// Sums of a measure.
+    pub fn sums(&self, measure: Measure) -> Option<&Sums> {
+        self.measures.get(&measure)
+    }
+
+    /// Calls that ended in a minute.
+    pub fn calls_in(&self, minute: u32) -> i64 {
+        self.sums(Measure::Call(Origin::Calls)).map_or(0, |s| s.windows.in_minute(minute))
+    }
+
+    /// Estimated bytes.
+    pub fn bytes(&self) -> u64 {
+        let sums: u64 = self.measures.values().map(Sums::bytes).sum();
+        let rest = self.full.len() * 64 + self.seeds.len() * 48 + self.inputs.len() * 32;
+        size_of::<Run>() as u64 + sums + rest as u64
+    }
+}
+
+impl Sums {
+    /// Adds all of another.
+    pub fn merge(&mut self, other: &Sums) {
+        self.n += other.n;
+        self.units += other.units;
+        self.y += other.y;
+        self.w += other.w;
+        self.ww += other.ww;
+        self.buckets.merge(&other.buckets);
+        if let Some(more) = &other.histogram {
+            self.histogram.get_or_insert_default().merge(more);
+        }
+        self.windows.merge(&other.windows);
+    }
+
+    /// The ratio in units of the metric; `per_unit` integer units make one. Both sums carry the
+    /// weights' millionths once: `y` through rounding, `w` as it is.
+    pub fn level(&self, per_unit: f64) -> Option<f64> {
+        (self.w > 0).then(|| self.y as f64 / (self.w as f64 / MICRO as f64) / per_unit)
+    }
+
+    fn bytes(&self) -> u64 {
+        let histogram = self.histogram.as_ref().map_or(0, Histogram::bytes);
+        size_of::<Sums>() as u64 + self.buckets.bytes() + histogram + self.windows.bytes()
+    }
+}
+
+impl Seen {
+    fn merge(&mut self, other: &Seen) {
+        let fresh = self.first == 0;
+        self.calls += other.calls;
+        self.first = if fresh { other.first } else { self.first.min(other.first) };
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl Exemplars {
+    fn note(&mut self, fact: &Fact, call: &CallFact) {
+        let at = (fact.trace, fact.span);
+        let more = Exemplars {
+            slowest: Some((call.latency_us, at.0, at.1)).filter(|_| !call.failed),
+            failed: Some((fact.end, at.0, at.1)).filter(|_| call.failed),
+            latest: Some((fact.end, at.0, at.1)),
+        };
+        self.merge(&more);
+    }
+
+    fn merge(&mut self, other: &Exemplars) {
+        self.slowest = self.slowest.max(other.slowest);
+        self.failed = self.failed.max(other.failed);
+        self.latest = self.latest.max(other.latest);
+    }
+}
+
+/// `value × weight`, rounded once, half to even; the weight is in millionths.
+fn weigh(value: i64, weight_micro: u64) -> i64 {
+    if weight_micro == MICRO {
+        return value;
+    }
+    let product = i128::from(value) * i128::from(weight_micro);
+    let (whole, rest) = (product.div_euclid(MICRO.into()), product.rem_euclid(MICRO.into()));
+    let up = match (rest * 2).cmp(&i128::from(MICRO)) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => whole & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    i64::try_from(whole + up).unwrap_or(i64::MAX)
+}
+
+fn bump<K: Ord>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
+    let entry = map.entry(key);
+    let sum = entry.or_default();
+    *sum += count;
+    if *sum == 0 {
+        map.retain(|_, sum| *sum != 0);
+    }
+}
+
+/// Notes a value; false when there is no place for it. A place, once taken, is kept: what was
+/// added without one must be taken back without one.
+fn note<K: Ord>(map: &mut BTreeMap<K, Seen>, key: K, at: Nanos, sign: i64, max: usize) -> bool {
+    if map.len() >= max && !map.contains_key(&key) {
+        return false;
+    }
+    let seen = map.entry(key).or_insert(Seen { calls: 0, first: at, last: at });
+    seen.calls += sign;
+    seen.first = seen.first.min(at);
+    seen.last = seen.last.max(at);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_round_half_to_even() {
+        assert_eq!(weigh(3, MICRO / 2), 2);
+        assert_eq!(weigh(1, MICRO / 2), 0);
+        assert_eq!(weigh(-3, MICRO / 2), -2);
+        assert_eq!(weigh(7, MICRO), 7);
+    }
+}

@@ -1,0 +1,156 @@
+//! The experiment document: arms × sites × metrics, in the current epoch and over all of them.
+
+use super::super::Engine;
+use super::super::dictionary::OVERFLOW;
+use super::super::tally::run::Run;
+use super::super::watch;
+use super::record::{changes, run_id, sample_ratio, unit_name};
+use super::{Shown, evidence, metrics, time_text};
+use crate::model::view::{ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
+use crate::model::{Field, MINUTE, Sym};
+use std::collections::BTreeSet;
+
+/// Quiet after an hour without calls.
+const QUIET_MINUTES: u64 = 60;
+
+/// One experiment.
+pub fn experiment(engine: &Engine, experiment: Sym) -> ExperimentView {
+    let state = engine.context().experiments.get(&experiment);
+    let control = state.and_then(|state| state.control);
+    let arms = arm_order(engine, experiment, control);
+    let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
+    let runs = || engine.tally().runs_of(experiment);
+    let last = runs().filter_map(|pair| pair.1.seen).map(|seen| seen.1).max();
+    let live = last.is_some_and(|at| at + QUIET_MINUTES * MINUTE >= engine.log_time());
+    let crossovers = engine.tally().crossovers(experiment).find(|pair| pair.0.is_none());
+    ExperimentView {
+        schema: EXPERIMENT_SCHEMA.to_owned(),
+        name: engine.experiment_name(experiment),
+        configured: state.is_some_and(|state| state.configured),
+        control: control.map(text),
+        control_assumed: state.is_some_and(|state| state.control_assumed),
+        state: if live { "live" } else { "quiet" }.to_owned(),
+        unit: unit_name(engine, experiment),
+        calls: runs().map(|pair| pair.1.calls).sum(),
+        last_seen: last.map(time_text),
+        arms: arms.iter().map(|arm| text(*arm)).collect(),
+        sites: sites(engine, experiment, &arms),
+        sample_ratio: Some(sample_ratio(engine, experiment)),
+        crossover_units: crossovers.map_or(0, |pair| pair.1),
+        conflicting_traces: engine.join.census.conflicts.get(&experiment).copied().unwrap_or(0),
+        demoted: state
+            .map(|state| state.demoted.iter().map(|f| f.path().to_owned()).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// Control first, then by name.
+fn arm_order(engine: &Engine, experiment: Sym, control: Option<Sym>) -> Vec<Sym> {
+    let mut arms: BTreeSet<Sym> = watch::arms(experiment, engine.tally()).into_keys().collect();
+    arms.extend(engine.tally().exposed(experiment).map(|pair| pair.0));
+    let mut arms: Vec<Sym> = arms.into_iter().collect();
+    arms.sort_by_key(|arm| (control != Some(*arm), engine.dictionary().text(*arm).to_owned()));
+    arms
+}
+
+/// The busiest first.
+fn sites(engine: &Engine, experiment: Sym, arms: &[Sym]) -> Vec<SiteView> {
+    let mut sites: Vec<SiteView> = watch::sites(experiment, engine.tally())
+        .into_iter()
+        .map(|site| site_view(engine, experiment, site, arms))
+        .collect();
+    sites.sort_by_key(|site| {
+        (-site.all_epochs.iter().map(|a| a.calls).sum::<i64>(), site.site.clone())
+    });
+    sites
+}
+
+fn site_view(engine: &Engine, experiment: Sym, site: Sym, arms: &[Sym]) -> SiteView {
+    let current = engine.context().current_epoch(experiment, site);
+    // An epoch that has been decided but has no calls yet is not shown: the last one is.
+    let with_calls: BTreeSet<u32> = engine
+        .tally()
+        .runs_of(experiment)
+        .filter(|pair| pair.0.site == site)
+        .map(|pair| pair.0.epoch)
+        .collect();
+    let epoch = with_calls.last().copied().unwrap_or(1);
+    let arms_in = |epochs: &BTreeSet<u32>| -> Vec<ArmView> {
+        arms.iter().filter_map(|arm| arm_view(engine, experiment, site, *arm, epochs)).collect()
+    };
+    let now = arms_in(&BTreeSet::from([epoch]));
+    let began =
+        current.filter(|e| e.epoch == epoch).map(|e| time_text(u64::from(e.minute) * MINUTE));
+    SiteView {
+        site: engine.dictionary().text(site).to_owned(),
+        epoch,
+        epoch_began: began,
+        calls: now.iter().map(|arm| arm.calls).sum(),
+        arms: now,
+        all_epochs: arms_in(&with_calls),
+        changes: changes(engine, experiment, site, None),
+    }
+}
+
+fn arm_view(
+    engine: &Engine,
+    experiment: Sym,
+    site: Sym,
+    arm: Sym,
+    epochs: &BTreeSet<u32>,
+) -> Option<ArmView> {
+    let shown: Vec<Shown> =
+        epochs.iter().rev().flat_map(|e| engine.shown(experiment, site, arm, *e)).collect();
+    let mut pooled = Run::default();
+    shown.iter().for_each(|s| pooled.merge(&s.run));
+    if shown.is_empty() {
+        return None;
+    }
+    let names = engine.experiment_name(experiment);
+    let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
+    let mut runs: Vec<String> =
+        shown.iter().map(|s| run_id(engine, &names, &text(arm), &text(site), s.set)).collect();
+    let mut seen = BTreeSet::new();
+    runs.retain(|id| seen.insert(id.clone()));
+    let planned = engine.settings().experiments.get(&names).and_then(|e| e.split.get(&text(arm)));
+    let control = engine.context().experiments.get(&experiment).and_then(|state| state.control);
+    Some(ArmView {
+        arm: text(arm),
+        control: control == Some(arm),
+        mixed: epochs.len() > 1,
+        calls: pooled.calls,
+        units: pooled.units,
+        share: share(engine, experiment, arm),
+        planned: planned.copied(),
+        runs,
+        model: model(engine, &shown),
+        evidence: weakest(engine, &shown, pooled.calls),
+        metrics: metrics::lines(engine, &pooled),
+    })
+}
+
+/// Share of the experiment's units by first exposure.
+fn share(engine: &Engine, experiment: Sym, arm: Sym) -> Option<f64> {
+    let exposed: Vec<(Sym, i64)> = engine.tally().exposed(experiment).collect();
+    let all: i64 = exposed.iter().map(|pair| pair.1).sum();
+    let own = exposed.iter().find(|pair| pair.0 == arm).map_or(0, |pair| pair.1);
+    (all > 0).then(|| (own as f64 / all as f64 * 1e4).round() / 1e4)
+}
+
+/// Model of the busiest run: its revision, else what was requested.
+fn model(engine: &Engine, shown: &[Shown]) -> Option<String> {
+    let busiest = shown.iter().max_by_key(|s| s.run.calls)?;
+    let set = engine.dictionary().set(busiest.set);
+    let name = set.text(Field::ModelRevision).or_else(|| set.text(Field::ModelRequested));
+    name.map(str::to_owned)
+}
+
+/// The weakest grade of runs with ≥ 5 % of the arm's calls.
+fn weakest(engine: &Engine, shown: &[Shown], calls: i64) -> String {
+    let counts = |s: &&Shown| s.run.calls * 20 >= calls;
+    let grades = shown.iter().filter(counts).map(|s| match s.set {
+        OVERFLOW => "D".to_owned(),
+        _ => evidence::evidence(engine, &s.run).grade,
+    });
+    grades.max().unwrap_or_else(|| "D".to_owned())
+}

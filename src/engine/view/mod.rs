@@ -1,0 +1,131 @@
+//! Views: what `watch` publishes. Everything outside reads these documents and nothing else;
+//! each is a function of the state, so equal logs give equal documents.
+
+mod evidence;
+mod experiment;
+mod metrics;
+mod observed;
+mod record;
+mod series;
+
+pub use series::Query;
+
+use super::Engine;
+use super::tally::run::Run;
+use crate::identify;
+use crate::model::canonical::{jcs, sha256_text};
+use crate::model::view::Counts;
+use crate::model::{Nanos, SetId, Sym, View};
+use std::collections::BTreeMap;
+
+/// Runs that are shown as one: the set under which they are shown, and all that was folded in.
+pub(super) struct Shown {
+    /// The identifying set.
+    pub set: SetId,
+    /// All sums.
+    pub run: Run,
+    /// Contained in several others.
+    pub partial: bool,
+}
+
+impl Engine {
+    /// Everything there is to see at this position.
+    pub fn view(&self) -> View {
+        let experiments: Vec<Sym> = self.visible();
+        let runs = experiments.iter().flat_map(|e| record::records(self, *e)).collect();
+        View {
+            position: self.position,
+            log_time: self.log_time,
+            config: self.config_hash(),
+            experiments: experiments.iter().map(|e| experiment::experiment(self, *e)).collect(),
+            runs,
+            counts: self.counts(),
+        }
+    }
+
+    /// Hash of the settings in force.
+    pub fn config_hash(&self) -> String {
+        let json = serde_json::to_value(&self.context.settings).unwrap_or_default();
+        sha256_text(jcs(&json).as_bytes())
+    }
+
+    /// Experiments with data or in the config, by name.
+    fn visible(&self) -> Vec<Sym> {
+        let mut list: Vec<Sym> = self.context.experiments.keys().copied().collect();
+        let seen = self.tally.runs().map(|pair| pair.0.experiment);
+        list.extend(seen);
+        list.sort_by_key(|e| self.experiment_name(*e));
+        list.dedup();
+        list
+    }
+
+    pub(super) fn experiment_name(&self, experiment: Sym) -> String {
+        let known = self.context.experiments.get(&experiment).map(|state| state.name.as_str());
+        let known = known.filter(|name| !name.is_empty());
+        known.unwrap_or_else(|| self.dictionary.text(experiment)).to_owned()
+    }
+
+    /// Runs of an arm and site in an epoch, partial ones folded; the busiest first.
+    pub(super) fn shown(&self, experiment: Sym, site: Sym, arm: Sym, epoch: u32) -> Vec<Shown> {
+        let runs: Vec<(SetId, &Run)> = self
+            .tally
+            .runs_of(experiment)
+            .filter(|(key, _)| (key.site, key.arm, key.epoch) == (site, arm, epoch))
+            .filter(|(_, run)| run.calls > 0)
+            .map(|(key, run)| (key.set, run))
+            .collect();
+        let facets: Vec<_> = runs.iter().map(|pair| self.dictionary.set(pair.0)).collect();
+        let sets: Vec<_> =
+            runs.iter().zip(&facets).map(|((id, run), set)| (*id, &**set, run.calls)).collect();
+        let mut shown: BTreeMap<SetId, Shown> = BTreeMap::new();
+        for (folded, (_, run)) in identify::fold(&sets).into_iter().zip(&runs) {
+            let empty = || Shown { set: folded.into, run: Run::default(), partial: false };
+            let into = shown.entry(folded.into).or_insert_with(empty);
+            into.run.merge(run);
+            into.partial |= folded.partial;
+        }
+        let mut list: Vec<Shown> = shown.into_values().collect();
+        list.sort_by_key(|shown| (-shown.run.calls, shown.set));
+        list
+    }
+
+    fn counts(&self) -> Counts {
+        let (census, counts) = (&self.join.census, &self.join.counts);
+        let gauge = |n: i64| u64::try_from(n).unwrap_or(0);
+        let named = |map: &BTreeMap<Sym, i64>| {
+            map.iter().map(|(s, n)| (self.dictionary.text(*s).to_owned(), gauge(*n))).collect()
+        };
+        let mut limits = counts.limits.clone();
+        limits.extend(self.tally.refused());
+        if self.dictionary.refused() > 0 {
+            limits.insert("names_max".into(), self.dictionary.refused());
+        }
+        let (tallies, units) = self.tally.bytes();
+        let bytes = [("join", self.join.bytes()), ("tallies", tallies), ("units", units)];
+        Counts {
+            observations: counts.observations.clone(),
+            calls: gauge(census.calls),
+            with_arm: gauge(census.with_arm),
+            with_score: gauge(census.with_score),
+            unassigned: gauge(census.calls - census.with_arm),
+            parked: gauge(census.parked),
+            waiting_scores: self.join.waiting_scores(),
+            orphaned: counts.orphaned.clone(),
+            duplicates: counts.duplicates,
+            conflicts: counts.conflicts,
+            late: counts.late,
+            wrappers: named(&census.wrappers),
+            judge_calls: gauge(census.judges),
+            conflicting_traces: census.conflicts.values().map(|n| gauge(*n)).sum(),
+            without_variant: BTreeMap::new(),
+            limits,
+            bytes: bytes.map(|(name, n)| (name.to_owned(), n)).into_iter().collect(),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, with as many digits of a second as are needed.
+pub(super) fn time_text(at: Nanos) -> String {
+    let nanos = i64::try_from(at).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default().to_string()
+}

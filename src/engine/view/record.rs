@@ -1,0 +1,194 @@
+//! Run records from the sums: one per run and epoch, with all that `contract.md` asks for.
+
+use super::super::Engine;
+use super::super::dictionary::OVERFLOW;
+use super::super::tally::run::Run;
+use super::super::watch::ChangeEvent;
+use super::{Shown, evidence, metrics, observed, time_text};
+use crate::identify;
+use crate::model::canonical::sha256_text;
+use crate::model::record::*;
+use crate::model::{FacetSet, Field, SetId, Sym};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Records of an experiment: newest epoch first, then by site, arm and calls.
+pub fn records(engine: &Engine, experiment: Sym) -> Vec<RunRecord> {
+    let mut places: Vec<(u32, Sym, Sym)> = engine
+        .tally()
+        .runs_of(experiment)
+        .map(|(key, _)| (key.epoch, key.site, key.arm))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
+    places.sort_by_key(|(epoch, site, arm)| (u32::MAX - epoch, text(*site), text(*arm)));
+    places
+        .into_iter()
+        .flat_map(|(epoch, site, arm)| {
+            let shown = engine.shown(experiment, site, arm, epoch);
+            shown.into_iter().map(move |s| record(engine, experiment, site, arm, epoch, &s))
+        })
+        .collect()
+}
+
+fn record(
+    engine: &Engine,
+    experiment: Sym,
+    site: Sym,
+    arm: Sym,
+    epoch: u32,
+    shown: &Shown,
+) -> RunRecord {
+    let identity = engine.dictionary().set(shown.set);
+    let run = &shown.run;
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        run: head(engine, experiment, site, arm, shown, &identity),
+        config: identify::config(&identity),
+        observed: observed::observed(engine, experiment, run),
+        evidence: evidence::evidence(engine, run),
+        window: window(run, epoch),
+        traffic: traffic(engine, experiment, arm, run),
+        metrics: metrics::lines(engine, run),
+        sample_ratio: Some(sample_ratio(engine, experiment)),
+        changes: changes(engine, experiment, site, Some(arm)),
+        links: links(run),
+        cases: cases(engine, run),
+        collector: Collector {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: engine.config_hash(),
+            position: BTreeMap::from([("0".to_owned(), engine.position())]),
+            exported_at: None,
+        },
+    }
+}
+
+fn head(
+    engine: &Engine,
+    experiment: Sym,
+    site: Sym,
+    arm: Sym,
+    shown: &Shown,
+    identity: &FacetSet,
+) -> RunHead {
+    let control = engine.context().experiments.get(&experiment).and_then(|state| state.control);
+    let (site, arm_name) = (engine.dictionary().text(site), engine.dictionary().text(arm));
+    let experiment = engine.experiment_name(experiment);
+    let fingerprint = identify::fingerprint(identity);
+    let mode = mode(engine, &shown.run);
+    RunHead {
+        id: run_id(engine, &experiment, arm_name, site, shown.set),
+        experiment,
+        arm: arm_name.to_owned(),
+        control: control == Some(arm),
+        site: site.to_owned(),
+        mode,
+        fingerprint,
+        partial: shown.partial,
+        overflow: shown.set == OVERFLOW,
+    }
+}
+
+/// The id of a run. The overflow run has no configuration; its fingerprint is that of nothing
+/// known, and `overflow` in the preimage keeps it apart from a run without any facet.
+pub(super) fn run_id(
+    engine: &Engine,
+    experiment: &str,
+    arm: &str,
+    site: &str,
+    set: SetId,
+) -> String {
+    if set == OVERFLOW {
+        return identify::run_id(experiment, arm, site, "overflow");
+    }
+    let identity = engine.dictionary().set(set);
+    identify::run_id(experiment, arm, site, &identify::fingerprint(&identity))
+}
+
+fn mode(engine: &Engine, run: &Run) -> String {
+    let offline = |id: &SetId| engine.dictionary().set(*id).text(Field::Mode) == Some("offline");
+    if run.full.keys().any(offline) { "offline".into() } else { "online".into() }
+}
+
+fn window(run: &Run, epoch: u32) -> Window {
+    let (first, last) = run.seen.unwrap_or_default();
+    Window { first_seen: time_text(first), last_seen: time_text(last), epoch }
+}
+
+fn traffic(engine: &Engine, experiment: Sym, arm: Sym, run: &Run) -> Traffic {
+    let crossovers = engine.tally().crossovers(experiment).find(|pair| pair.0 == arm);
+    Traffic {
+        calls: run.calls,
+        units: run.units,
+        unit: unit_name(engine, experiment),
+        duplicates: run.repeats,
+        late: i64::try_from(engine.join.counts.late).unwrap_or(i64::MAX),
+        crossover_units: crossovers.map_or(0, |pair| pair.1),
+    }
+}
+
+/// What is randomised: as settled, else what most calls have.
+pub(super) fn unit_name(engine: &Engine, experiment: Sym) -> String {
+    let settled = engine.context().experiments.get(&experiment).and_then(|state| state.unit);
+    let kinds = super::super::watch::kinds(experiment, engine.tally());
+    let most = || kinds.into_iter().max_by_key(|pair| pair.1).map(|pair| pair.0);
+    settled.or_else(most).map_or("unknown", |kind| kind.name()).to_owned()
+}
+
+/// Units by arm of first exposure, and the planned shares. A test of them comes with verdicts.
+pub(super) fn sample_ratio(engine: &Engine, experiment: Sym) -> SampleRatio {
+    let name = engine.experiment_name(experiment);
+    let expected =
+        engine.settings().experiments.get(&name).map(|e| e.split.clone()).unwrap_or_default();
+    let exposed = engine.tally().exposed(experiment);
+    let units = exposed.map(|(arm, n)| (engine.dictionary().text(arm).to_owned(), n)).collect();
+    SampleRatio { state: "unknown".into(), log_e: None, p: None, expected, units }
+}
+
+/// Changes of a site, of one arm or of all.
+pub(super) fn changes(
+    engine: &Engine,
+    experiment: Sym,
+    site: Sym,
+    arm: Option<Sym>,
+) -> Vec<Change> {
+    let concerns = |e: &&ChangeEvent| arm.is_none_or(|arm| e.arm == arm || e.arm.is_none());
+    let events = engine.watch.changes(experiment, site).iter().filter(concerns);
+    events
+        .map(|event| Change {
+            at: time_text(event.at),
+            arm: engine.dictionary().text(event.arm).to_owned(),
+            field: event.field.clone(),
+            from: event.from.clone().map(Json::String),
+            to: event.to.clone().map(Json::String),
+        })
+        .collect()
+}
+
+fn links(run: &Run) -> Vec<Link> {
+    let link = |rel: &str, trace: crate::model::TraceId, span: crate::model::SpanId| Link {
+        rel: rel.to_owned(),
+        trace_id: trace.to_string(),
+        span_id: span.to_string(),
+        href: None,
+    };
+    let found = &run.exemplars;
+    let rows = [("slowest", found.slowest), ("failed", found.failed), ("latest", found.latest)];
+    rows.into_iter().filter_map(|(rel, at)| at.map(|at| link(rel, at.1, at.2))).collect()
+}
+
+/// Cases of an offline run: SHA-256 over the sorted input hashes, each on a line of its own.
+fn cases(engine: &Engine, run: &Run) -> Option<Cases> {
+    if run.inputs.is_empty() {
+        return None;
+    }
+    let mut inputs: Vec<&str> =
+        run.inputs.keys().map(|input| engine.dictionary().text(*input)).collect();
+    inputs.sort_unstable();
+    let expected_version = run.full.keys().find_map(|id| {
+        engine.dictionary().set(*id).text(Field::ExpectedVersion).map(str::to_owned)
+    });
+    let count = run.inputs.len() as u64;
+    Some(Cases { count, inputs: sha256_text(inputs.join("\n").as_bytes()), expected_version })
+}

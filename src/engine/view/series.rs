@@ -1,0 +1,109 @@
+//! Series for charts: a metric by minute, hour or day, per arm, runs and epochs pooled.
+
+use super::super::Engine;
+use super::super::tally::run::Sums;
+use super::super::tally::windows::{Cell, Step};
+use super::time_text;
+use crate::model::metric::{Metric, Origin};
+use crate::model::view::SeriesPoint;
+use crate::model::{Measure, Nanos, Sym};
+use std::collections::BTreeMap;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// Only this arm.
+    pub arm: Option<String>,
+    /// Only this site.
+    pub site: Option<String>,
+    /// From this time, nanoseconds.
+    pub from: Option<Nanos>,
+    /// Before this time, nanoseconds.
+    pub to: Option<Nanos>,
+    /// Width of a step, seconds: up to a minute, an hour, or a day.
+    pub step_s: Option<u64>,
+}
+
+impl Engine {
+    /// Points in the order of time, then arm.
+    pub fn series(&self, query: &Query) -> Vec<SeriesPoint> {
+        let step = match query.step_s {
+            Some(s) if s > 3_600 => Step::Day,
+            Some(s) if s > 60 => Step::Hour,
+            _ => Step::Minute,
+        };
+        let metrics = self.context().metrics();
+        let declared = metrics.into_iter().find(|row| row.0 == query.metric).map(|row| row.1);
+        let wanted = |measure: &Measure| is_of(measure, &query.metric, declared.as_ref());
+        let mut cells: BTreeMap<(u32, String), Cell> = BTreeMap::new();
+        for (key, run) in self.tally().runs_of(Sym::of(&query.experiment)) {
+            let arm = self.dictionary().text(key.arm);
+            let site = self.dictionary().text(key.site);
+            let out =
+                |asked: &Option<String>, name: &str| asked.as_ref().is_some_and(|a| a != name);
+            if out(&query.arm, arm) || out(&query.site, site) {
+                continue;
+            }
+            for (_, sums) in run.measures.iter().filter(|pair| wanted(pair.0)) {
+                collect(&mut cells, arm, sums, step, query);
+            }
+        }
+        let quantile = declared.as_ref().and_then(|metric| metric.quantile);
+        let per_unit = declared.as_ref().map_or(Origin::Score.per_unit(), |m| m.from.per_unit());
+        let count = declared.is_some_and(|metric| metric.from == Origin::Calls);
+        cells
+            .into_iter()
+            .map(|((at, arm), cell)| SeriesPoint {
+                at: time_text(u64::from(at) * step.nanos()),
+                arm,
+                n: cell.w as f64 / 1e6,
+                level: level(&cell, quantile, per_unit, count),
+            })
+            .collect()
+    }
+}
+
+fn collect(
+    cells: &mut BTreeMap<(u32, String), Cell>,
+    arm: &str,
+    sums: &Sums,
+    step: Step,
+    query: &Query,
+) {
+    for (at, cell) in sums.windows.cells(step) {
+        let begins = u64::from(*at) * step.nanos();
+        let early = query.from.is_some_and(|from| begins + step.nanos() <= from);
+        let late = query.to.is_some_and(|to| begins >= to);
+        if !early && !late {
+            cells.entry((*at, arm.to_owned())).or_default().merge(cell);
+        }
+    }
+}
+
+fn is_of(measure: &Measure, name: &str, declared: Option<&Metric>) -> bool {
+    match (measure, declared) {
+        (Measure::Call(origin), Some(metric)) => metric.from == *origin,
+        (Measure::Score(found, grader), Some(metric)) if metric.from == Origin::Score => {
+            let evaluation = metric.score.as_deref().unwrap_or(name);
+            let by = metric.grader.as_deref().map(Sym::of);
+            *found == Sym::of(evaluation) && by.is_none_or(|by| by == grader.name)
+        }
+        (Measure::Score(found, _), None) => *found == Sym::of(name),
+        _ => false,
+    }
+}
+
+fn level(cell: &Cell, quantile: Option<f64>, per_unit: f64, count: bool) -> Option<f64> {
+    if count {
+        return Some(cell.w as f64 / 1e6);
+    }
+    if let Some(q) = quantile {
+        let (lower, upper) = cell.histogram.as_ref()?.quantile(q)?;
+        return Some((lower * upper).sqrt() / per_unit);
+    }
+    (cell.w > 0).then(|| cell.y as f64 / (cell.w as f64 / 1e6) / per_unit)
+}
