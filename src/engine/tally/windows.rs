@@ -91,7 +91,7 @@ impl Windows {
         for step in [Step::Minute, Step::Hour, Step::Day] {
             let (cells, max) = self.cells_mut(step);
             let key = step.of(at);
-            let newest = cells.last_key_value().map_or(key, |pair| *pair.0);
+            let newest = cells.last_key_value().map_or(key, |pair| key.max(*pair.0));
             if key.saturating_add(max) < newest {
                 continue;
             }
