@@ -3,7 +3,9 @@
 //! it back is adding it with the opposite sign.
 
 use crate::model::observation::Grader;
-use crate::model::{Finish, Nanos, Operation, SetId, SpanId, Sym, TraceId, UnitHash, UnitKind};
+use crate::model::{
+    Finish, Nanos, Operation, Score, SetId, SpanId, Sym, TraceId, UnitHash, UnitKind,
+};
 use serde::{Deserialize, Serialize};
 
 /// One millionth: the scale of weights.
@@ -134,6 +136,8 @@ pub enum Change {
     Take(Fact),
     /// Notes an exposure; a repeat changes nothing.
     Expose(Exposure),
+    /// A score by response id whose trace is in another partition.
+    Forward(Score),
 }
 
 /// What turns `old` into `new`, both sorted: take-backs and additions.

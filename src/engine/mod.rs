@@ -80,7 +80,7 @@ impl Engine {
                     join::Step::Need(keys) => return Stepped::Need(keys),
                     join::Step::Done(changes) => {
                         self.unreadable += unreadable;
-                        changes
+                        self.forward(changes, now)
                     }
                 }
             }
@@ -106,6 +106,26 @@ impl Engine {
         self.position = position + 1;
         self.look(&mut output);
         Stepped::Done(output)
+    }
+
+    /// Delivers scores that were addressed to another partition: here there is only one.
+    fn forward(&mut self, mut changes: Vec<Change>, now: Nanos) -> Vec<Change> {
+        let scores: Vec<Observation> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Forward(score) => Some(Observation::Score(*score)),
+                _ => None,
+            })
+            .collect();
+        if !scores.is_empty() {
+            let (context, dictionary) = (&self.context, &mut self.dictionary);
+            let none = Answers::default();
+            if let join::Step::Done(more) = self.join.step(scores, now, &none, context, dictionary)
+            {
+                changes.extend(more);
+            }
+        }
+        changes
     }
 
     fn tick(&mut self, now: Nanos) -> Vec<Change> {

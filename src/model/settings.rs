@@ -157,7 +157,7 @@ impl std::fmt::Display for Span {
         match units.iter().find(|u| self.0 >= u.0 && self.0.is_multiple_of(u.0)) {
             Some((size, name)) => write!(f, "{}{name}", self.0 / size),
             None if self.0.is_multiple_of(SECOND) => write!(f, "{}s", self.0 / SECOND),
-            None => write!(f, "{}ms", self.0 * 1000 / SECOND),
+            None => write!(f, "{}ms", self.0 / (SECOND / 1000)),
         }
     }
 }
@@ -218,6 +218,11 @@ impl Default for Limits {
             unit_cache_bytes: 32 << 20,
         }
     }
+}
+
+impl Settings {
+    /// Longer than any history: for replays, which have no horizon.
+    pub const NO_HORIZON: Span = Span::seconds(200 * 365 * 86_400);
 }
 
 impl Filter {

@@ -38,7 +38,8 @@ pub struct Join {
     by_end: BTreeSet<(Nanos, TraceId)>,
     /// By the time at which they have to be resolved again.
     due: BTreeSet<(Nanos, TraceId)>,
-    responses: BTreeMap<UnitHash, Alias>,
+    /// Where the call of a response id is, and whether its trace is in this partition.
+    responses: BTreeMap<UnitHash, (Alias, bool)>,
     /// Scores by response id that wait for their call, with the log time they came.
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
     /// Whatever ended no later than this is no longer known.
@@ -235,8 +236,12 @@ impl Join {
             Observation::Assignment(told) => {
                 self.take_assignment(&told, now, touched, changes, context, dictionary);
             }
-            Observation::Score(score) => self.take_score(score, now, touched, context, dictionary),
-            Observation::Alias(alias) => self.take_alias(alias, now, touched, context, dictionary),
+            Observation::Score(score) => {
+                self.take_score(score, now, touched, changes, context, dictionary);
+            }
+            Observation::Alias(alias) => {
+                self.take_alias((alias, false), now, touched, changes, context, dictionary);
+            }
             Observation::Call(call) => {
                 self.touch(call.place.trace, touched, context, dictionary);
                 let trace = self.traces.entry(call.place.trace).or_default();
@@ -245,7 +250,7 @@ impl Join {
                 if let Some(response) = call.response {
                     let (trace, span) = (call.place.trace, call.place.span);
                     let alias = Alias { response, trace, span };
-                    self.take_alias(alias, now, touched, context, dictionary);
+                    self.take_alias((alias, true), now, touched, changes, context, dictionary);
                 }
             }
             Observation::Facets(facets) => {
@@ -296,16 +301,19 @@ impl Join {
         score: Score,
         now: Nanos,
         touched: &mut Touched,
+        changes: &mut Vec<Change>,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
         let id = match score.target {
             Target::Span(id, _) | Target::Trace(id) => id,
             Target::Response(response) => match self.responses.get(&response).copied() {
-                Some(alias) => {
-                    let target = Target::Span(alias.trace, alias.span);
-                    let score = Score { target, ..score };
-                    return self.take_score(score, now, touched, context, dictionary);
+                Some((alias, true)) => {
+                    let score = directed(score, &alias);
+                    return self.take_score(score, now, touched, changes, context, dictionary);
+                }
+                Some((alias, false)) => {
+                    return changes.push(Change::Forward(directed(score, &alias)));
                 }
                 None => return self.hold(response, score, now),
             },
@@ -334,24 +342,28 @@ impl Join {
 
     fn take_alias(
         &mut self,
-        alias: Alias,
+        (alias, local): (Alias, bool),
         now: Nanos,
         touched: &mut Touched,
+        changes: &mut Vec<Change>,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
         if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
             // Of several spans with this id the least is named: any of them leads to the call.
-            let known = self.responses.entry(alias.response).or_insert(alias);
-            if (alias.trace, alias.span) < (known.trace, known.span) {
-                *known = alias;
+            let known = self.responses.entry(alias.response).or_insert((alias, local));
+            if (alias.trace, alias.span) < (known.0.trace, known.0.span) {
+                *known = (alias, local);
             }
         } else {
             count(&mut self.counts.limits, "response_ids");
         }
         for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
-            let score = Score { target: Target::Span(alias.trace, alias.span), ..score };
-            self.take_score(score, now, touched, context, dictionary);
+            let score = directed(score, &alias);
+            match local {
+                true => self.take_score(score, now, touched, changes, context, dictionary),
+                false => changes.push(Change::Forward(score)),
+            }
         }
     }
 
@@ -461,7 +473,7 @@ impl Join {
         let ids: Vec<UnitHash> =
             trace.spans.iter().filter_map(|n| n.candidate()?.call.response).collect();
         for response in ids {
-            if self.responses.get(&response).is_some_and(|alias| alias.trace == id) {
+            if self.responses.get(&response).is_some_and(|known| known.0.trace == id) {
                 self.responses.remove(&response);
             }
         }
@@ -488,6 +500,11 @@ impl Key {
     fn of(place: Place) -> Self {
         Key { trace: place.trace, minute: crate::model::minute_of(place.end) }
     }
+}
+
+/// A score by response id, now that its call is known.
+fn directed(score: Score, alias: &Alias) -> Score {
+    Score { target: Target::Span(alias.trace, alias.span), ..score }
 }
 
 /// Marks calls as counted that are complete or have waited long enough.

@@ -1,0 +1,201 @@
+//! The engine's thread: applies durable entries in order, writes decisions back into the log,
+//! publishes views, takes snapshots and hands records to the sink.
+
+use super::fold::apply;
+use crate::engine::Engine;
+use crate::engine::view::Query;
+use crate::log::{LocalLog, Next, Tail};
+use crate::model::view::SeriesPoint;
+use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, RunRecord, SECOND, Sym, View};
+use arc_swap::ArcSwap;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+/// How long the thread waits for an entry before it looks around.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often a view is published while something changes.
+const PUBLISH: Duration = Duration::from_millis(500);
+/// How often a tick is written while something waits.
+const TICK: Duration = Duration::from_secs(1);
+/// Records of changed runs are due each hour of log time.
+const RECORD_EVERY: Nanos = 3_600 * SECOND;
+
+/// A question to the engine's thread.
+pub enum Ask {
+    /// A view of the state as it is now.
+    View(Sender<Arc<View>>),
+    /// Points of a chart.
+    Series(Query, Sender<Vec<SeriesPoint>>),
+}
+
+/// When to take a snapshot, and where.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// After so much time …
+    pub every: Duration,
+    /// … or so many bytes of log.
+    pub log_bytes: u64,
+}
+
+/// Takes run records when they are due.
+pub type Recorder = Box<dyn FnMut(&[RunRecord]) -> anyhow::Result<()> + Send>;
+
+/// The engine's thread and all it touches.
+pub struct Driver {
+    /// All state.
+    pub engine: Engine,
+    /// Decisions and ticks go there.
+    pub log: LocalLog,
+    /// Durable entries come from there.
+    pub tail: Tail,
+    /// For ticks and decisions.
+    pub clock: Arc<dyn Clock>,
+    /// Views go there.
+    pub view: Arc<ArcSwap<View>>,
+    /// Counters of the doors.
+    pub meter: Arc<Meter>,
+    /// Questions come from there.
+    pub asks: Receiver<Ask>,
+    /// When to take a snapshot.
+    pub snapshots: Snapshots,
+    /// Where records go.
+    pub recorder: Recorder,
+}
+
+/// What the loop remembers.
+struct Pace {
+    published: Instant,
+    ticked: Instant,
+    saved: Instant,
+    saved_at: Position,
+    bytes: u64,
+    changed: bool,
+    recorded: Nanos,
+    in_flight: BTreeSet<(Sym, Sym, u32)>,
+}
+
+// === impl Driver ===
+
+impl Driver {
+    /// Runs until the log is closed; the last snapshot and the last records are then taken.
+    pub fn run(mut self) -> Engine {
+        let now = Instant::now();
+        let mut pace = Pace {
+            published: now,
+            ticked: now,
+            saved: now,
+            saved_at: self.engine.position(),
+            bytes: 0,
+            changed: true,
+            recorded: self.engine.log_time(),
+            in_flight: BTreeSet::new(),
+        };
+        self.publish(&mut pace);
+        loop {
+            match self.tail.recv_timeout(IDLE) {
+                Next::Entry(position, entry) => self.take(position, &entry, &mut pace),
+                Next::Idle => {}
+                Next::Closed => break,
+            }
+            self.look_around(&mut pace);
+        }
+        self.publish(&mut pace);
+        self.save(&mut pace);
+        self.engine
+    }
+
+    fn take(&mut self, position: Position, entry: &Entry, pace: &mut Pace) {
+        if let Body::Batch(bytes) = &entry.body {
+            pace.bytes += bytes.len() as u64;
+        }
+        if let Body::Decision(decision) = &entry.body {
+            pace.in_flight.remove(&(decision.experiment, decision.site, decision.number));
+        }
+        let output = apply(&mut self.engine, position, entry);
+        pace.changed = true;
+        for decision in output.decisions {
+            let key = (decision.experiment, decision.site, decision.number);
+            if pace.in_flight.insert(key) {
+                // The answer is not waited for: a decision that is lost is made again.
+                drop(self.log.append(self.clock.now(), Body::Decision(decision)));
+            }
+        }
+        let hour = self.engine.log_time() / RECORD_EVERY;
+        if output.cut || hour > pace.recorded / RECORD_EVERY {
+            pace.recorded = self.engine.log_time();
+            self.record();
+        }
+    }
+
+    fn look_around(&mut self, pace: &mut Pace) {
+        while let Ok(ask) = self.asks.try_recv() {
+            self.answer(ask, pace);
+        }
+        if pace.changed && pace.published.elapsed() >= PUBLISH {
+            self.publish(pace);
+        }
+        if pace.ticked.elapsed() >= TICK && self.engine.is_waiting() {
+            pace.ticked = Instant::now();
+            drop(self.log.append(self.clock.now(), Body::Tick));
+        }
+        let due = pace.saved.elapsed() >= self.snapshots.every
+            || pace.bytes >= self.snapshots.log_bytes;
+        if due && self.engine.position() > pace.saved_at {
+            self.save(pace);
+        }
+    }
+
+    fn answer(&mut self, ask: Ask, pace: &mut Pace) {
+        // Whoever asked may have gone away; that is no error.
+        match ask {
+            Ask::View(to) => {
+                self.publish(pace);
+                let _ = to.send(self.view.load_full());
+            }
+            Ask::Series(query, to) => {
+                let _ = to.send(self.engine.series(&query));
+            }
+        }
+    }
+
+    fn publish(&mut self, pace: &mut Pace) {
+        if pace.changed {
+            self.view.store(Arc::new(self.engine.view()));
+        }
+        pace.changed = false;
+        pace.published = Instant::now();
+        self.meter.ready.store(!self.log.poisoned(), Relaxed);
+    }
+
+    fn record(&mut self) {
+        let view = self.engine.view();
+        let at = i128::from(view.log_time);
+        let exported = jiff::Timestamp::from_nanosecond(at).unwrap_or_default().to_string();
+        let mut records = view.runs;
+        for record in &mut records {
+            record.collector.exported_at = Some(exported.clone());
+        }
+        if let Err(error) = (self.recorder)(&records) {
+            tracing::error!(error = %error, "run records were not written; the next hour tries again");
+        }
+    }
+
+    fn save(&mut self, pace: &mut Pace) {
+        pace.saved = Instant::now();
+        pace.bytes = 0;
+        pace.saved_at = self.engine.position();
+        let saved = self.engine.state().map_err(anyhow::Error::from).and_then(|bytes| {
+            let (dir, version) = (&self.snapshots.dir, super::state_version());
+            Ok(crate::store::snapshot::save(dir, &version, pace.saved_at, &bytes)?)
+        });
+        if let Err(error) = saved {
+            tracing::error!(error = %error, "no snapshot; the next start reads more of the log");
+        }
+    }
+}
