@@ -1,1 +1,301 @@
-//! To be filled.
+//! The log of one node: append-only segments, one `fdatasync` for all requests that wait.
+//!
+//! Flow: doors → [`LocalLog::append`] → queue → writer thread → segment → [`Tail`] → engine.
+//! What was answered is durable. Opening finds the end of the last segment and cuts a torn
+//! write; anything else that cannot be read refuses the start and is named.
+
+mod accepted;
+mod entries;
+mod files;
+mod frame;
+mod prepare;
+mod queue;
+mod search;
+mod segments;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use entries::{Entries, Lost};
+pub use queue::{Next, Tail};
+
+use crate::model::{Appended, Body, Log, Meter, Nanos, Position, Refused};
+use entries::End;
+use files::Files;
+use queue::Shared;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use writer::{Current, Writer};
+
+/// Where the log is and what bounds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The data folder; segments are in `log` inside it.
+    pub dir: PathBuf,
+    /// Size of a segment, 64 MiB.
+    pub segment_bytes: u64,
+    /// Bytes that may wait to be written or applied, 32 MiB; above it, `Busy`.
+    pub queue_bytes_max: u64,
+    /// Free bytes that are left on the disk, 256 MiB; below it, `Disk`.
+    pub disk_free_min: u64,
+    /// Skip what cannot be read, note it, and go on.
+    pub accept_loss: bool,
+}
+
+/// Why the log cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system refused something.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Its answer.
+        source: std::io::Error,
+    },
+    /// Something cannot be read, and it is not the torn end of the last write.
+    #[error(
+        "the log is damaged at byte {offset} of {}: {what}; positions {from} to {to} (exclusive) \
+         are lost; restore the file from a copy, or start with --accept-loss to go on without them",
+        file.display()
+    )]
+    Damaged {
+        /// The segment.
+        file: PathBuf,
+        /// The byte in it.
+        offset: u64,
+        /// First position that cannot be read.
+        from: Position,
+        /// The next one that can.
+        to: Position,
+        /// What was seen.
+        what: &'static str,
+    },
+    /// A whole entry that this version does not know.
+    #[error("entry {position} is of kind {kind}, which a newer armspan wrote; use that version")]
+    Newer {
+        /// Where.
+        position: Position,
+        /// Its kind.
+        kind: u8,
+    },
+}
+
+/// A log that was opened and is not yet written to: the time to read what it holds.
+pub struct Opened {
+    config: Config,
+    files: Files,
+    meter: Arc<Meter>,
+    folder: PathBuf,
+    firsts: Vec<Position>,
+    end: End,
+    current: Option<Current>,
+    /// A torn write was cut at the end: segment, byte.
+    pub cut: Option<(PathBuf, u64)>,
+}
+
+/// A handle to the log; clones share it. Dropping the last one ends its threads.
+#[derive(Clone)]
+pub struct LocalLog {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    files: Files,
+    folder: PathBuf,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Reads the entries of a data folder from a position on, while no server or another one runs.
+/// Writes nothing. Damage is an error and the end; a torn last write is just the end.
+pub fn read(dir: &Path, from: Position) -> Result<Entries, Error> {
+    Entries::new(&segments::folder(dir), from, false)
+}
+
+// === impl Error ===
+
+impl Error {
+    fn io(what: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::Io { what, path: path.to_owned(), source }
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// The first position that the log still has.
+    pub fn first(&self) -> Position {
+        self.firsts.first().copied().unwrap_or(self.end.next)
+    }
+
+    /// The position that the next entry gets.
+    pub fn next(&self) -> Position {
+        self.end.next
+    }
+
+    /// Reads entries from a position on, one at a time.
+    pub fn entries(&self, from: Position) -> Result<Entries, Error> {
+        Entries::new(&self.folder, from, self.config.accept_loss)
+    }
+
+    /// Starts the writer: from here on entries are taken.
+    pub fn start(self) -> Result<(LocalLog, Tail), Error> {
+        let shared = Shared::new(self.config, self.meter, self.firsts, self.end.next);
+        let shared = Arc::new(shared);
+        let epoch = epoch_after(self.end.epoch);
+        let wrap = |error| Error::io("cannot start the writer of", &self.folder, error);
+        let (files, folder) = (self.files.clone(), self.folder.clone());
+        let writer =
+            Writer::new(shared.clone(), files, folder, epoch, self.current).map_err(wrap)?;
+        let builder = std::thread::Builder::new().name("log-write".into());
+        let thread = Mutex::new(Some(builder.spawn(move || writer.run()).map_err(wrap)?));
+        let tail = Tail::new(shared.clone());
+        let owner = Owner { shared, files: self.files, folder: self.folder, thread };
+        Ok((LocalLog { owner: Arc::new(owner) }, tail))
+    }
+
+    fn with(config: Config, meter: Arc<Meter>, files: Files) -> Result<Opened, Error> {
+        let folder = segments::folder(&config.dir);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
+        let synced = files.sync_dir(&config.dir).and_then(|()| files.sync_dir(&folder));
+        synced.map_err(|e| Error::io("cannot sync", &folder, e))?;
+        let firsts = segments::list(&folder)?;
+        let end = find_end(&folder, &firsts, config.accept_loss)?;
+        let end_none = End { offset: 0, next: 0, epoch: 0 };
+        let mut opened = Opened {
+            config,
+            files,
+            meter,
+            folder,
+            firsts,
+            end: end.unwrap_or(end_none),
+            current: None,
+            cut: None,
+        };
+        opened.cut_tail()?;
+        Ok(opened)
+    }
+
+    /// Makes the last segment ready to go on: nothing but zeros after its last frame.
+    fn cut_tail(&mut self) -> Result<(), Error> {
+        let Some(&first) = self.firsts.last() else { return Ok(()) };
+        let path = segments::path(&self.folder, first);
+        let wrap = |error| Error::io("cannot repair", &path, error);
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(wrap)?;
+        let have = file.metadata().map_err(wrap)?.len();
+        let (len, from) = (have.max(self.config.segment_bytes), self.end.offset);
+        if !search::is_clear(&file, from).map_err(wrap)? {
+            self.cut = Some((path.clone(), from));
+        }
+        if self.cut.is_some() || have < len {
+            self.files.clear(&file, from, len).map_err(wrap)?;
+        }
+        self.current = Some(Current { file, durable: from, written: from, len });
+        Ok(())
+    }
+}
+
+/// Reads the last segment to its end. When it holds nothing yet, the one before it as well: the
+/// next epoch must be above all that were used.
+fn find_end(folder: &Path, firsts: &[Position], accept: bool) -> Result<Option<End>, Error> {
+    let mut end = None;
+    for &first in firsts.iter().rev() {
+        let mut entries = Entries::new(folder, first, accept)?;
+        while let Some(entry) = entries.next() {
+            entry?;
+        }
+        end = Some(entries.end());
+        if entries.end().epoch > 0 {
+            break;
+        }
+    }
+    Ok(end)
+}
+
+/// Above every epoch used so far, and not to be guessed from outside.
+fn epoch_after(last: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64).max(last + 1)
+}
+
+// === impl LocalLog ===
+
+impl LocalLog {
+    /// Opens or creates the log of a data folder and cuts a torn last write.
+    pub fn open(config: Config, meter: Arc<Meter>) -> Result<Opened, Error> {
+        Opened::with(config, meter, Files::default())
+    }
+
+    /// The first position that the log still has.
+    pub fn first(&self) -> Position {
+        let state = self.owner.shared.state();
+        state.firsts.first().copied().unwrap_or(state.next)
+    }
+
+    /// The position that the next entry gets.
+    pub fn next(&self) -> Position {
+        self.owner.shared.state().next
+    }
+
+    /// A sync failed: everything is refused from now on and the process has to exit.
+    pub fn poisoned(&self) -> bool {
+        self.owner.shared.state().failed
+    }
+
+    /// Removes the segments that hold nothing at or after a position, oldest first; never the
+    /// last one. Says how many.
+    pub fn remove_before(&self, position: Position) -> Result<usize, Error> {
+        let firsts = self.owner.shared.state().firsts.clone();
+        let folder = &self.owner.folder;
+        let mut removed = 0;
+        for pair in firsts.windows(2).take_while(|pair| pair[1] <= position) {
+            let path = segments::path(folder, pair[0]);
+            std::fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))?;
+            self.owner.shared.state().firsts.retain(|first| *first != pair[0]);
+            removed += 1;
+        }
+        if removed > 0 {
+            let synced = self.owner.files.sync_dir(folder);
+            synced.map_err(|e| Error::io("cannot sync", folder, e))?;
+        }
+        Ok(removed)
+    }
+
+    /// Takes no more, and waits until everything that was taken is durable or refused. The
+    /// tail ends after its last entry.
+    pub fn close(&self) {
+        self.owner.shared.update(|state| state.closing = true);
+        let mut thread =
+            self.owner.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(thread) = thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Log for LocalLog {
+    fn append(&self, stamp: Nanos, body: Body) -> Appended {
+        match self.owner.shared.push(stamp, body) {
+            // A writer that is gone without an answer kept nothing.
+            Ok(answer) => Box::pin(async move { answer.await.unwrap_or(Err(Refused::Closing)) }),
+            Err(why) => Box::pin(std::future::ready(Err(why))),
+        }
+    }
+
+    fn depth(&self) -> (Position, u64) {
+        (self.next(), self.owner.shared.held())
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.update(|state| state.closing = true);
+    }
+}

@@ -1,1 +1,62 @@
-//! To be filled.
+//! What stands beside the log in a data folder: snapshots of the engine, the lock that keeps a
+//! second server out, and the address of the server that runs.
+
+mod lock;
+mod server;
+mod snapshot;
+
+pub use lock::Lock;
+pub use server::Server;
+pub use snapshot::{newest_valid, save};
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Why something beside the log cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system refused something.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Its answer.
+        source: std::io::Error,
+    },
+    /// Another process has the folder.
+    #[error(
+        "{} is in use by another armspan{}; stop it, or give this one its own folder with --data",
+        path.display(),
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The data folder.
+        path: PathBuf,
+        /// Who has it, when it says so.
+        pid: Option<u32>,
+    },
+}
+
+impl Error {
+    fn io(what: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::Io { what, path: path.to_owned(), source }
+    }
+}
+
+/// Writes a file so that after a crash there is the old one or the new one, whole: beside it,
+/// synced, renamed, the folder synced.
+fn replace(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+    let beside = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).open(&beside)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}

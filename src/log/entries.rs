@@ -1,0 +1,225 @@
+//! Reads entries from segments in order, one at a time; never writes, but for the note of what
+//! was accepted as lost. Used by recovery, by `replay` and, to find the end, by opening.
+
+use super::accepted::Accepted;
+use super::frame::{self, HEADER, Header};
+use super::search::{self, Floor};
+use super::{Error, segments};
+use crate::model::{Entry, Position};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// A stretch of the log that cannot be read and was accepted as lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lost {
+    /// Where: the segment.
+    pub file: PathBuf,
+    /// Where: the byte in it.
+    pub offset: u64,
+    /// Lost positions: from here …
+    pub from: Position,
+    /// … to here, exclusive.
+    pub to: Position,
+}
+
+/// Where a segment's readable frames end.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// First byte after the last frame.
+    pub offset: u64,
+    /// The next position.
+    pub next: Position,
+    /// Epoch of the last frame, 0 when there was none.
+    pub epoch: u64,
+}
+
+/// An iterator over the entries of a log folder.
+pub struct Entries {
+    folder: PathBuf,
+    firsts: Vec<Position>,
+    at: usize,
+    from: Position,
+    current: Option<Segment>,
+    floor: Floor,
+    accepted: Accepted,
+    /// What was skipped on the way.
+    pub lost: Vec<Lost>,
+    done: bool,
+}
+
+struct Segment {
+    path: PathBuf,
+    reader: BufReader<File>,
+    len: u64,
+    offset: u64,
+}
+
+// === impl Entries ===
+
+impl Entries {
+    /// Over all segments that hold `from` or later.
+    pub fn new(folder: &Path, from: Position, accept_loss: bool) -> Result<Self, Error> {
+        let firsts = segments::list(folder)?;
+        let at = firsts.partition_point(|first| *first <= from).saturating_sub(1);
+        let seq = firsts.get(at).copied().unwrap_or(0);
+        Ok(Entries {
+            folder: folder.to_owned(),
+            firsts,
+            at,
+            from,
+            current: None,
+            floor: Floor { epoch: 0, seq },
+            accepted: Accepted::load(folder, accept_loss)?,
+            lost: Vec::new(),
+            done: false,
+        })
+    }
+
+    /// Where reading stands; after the last entry: the end of the log.
+    pub fn end(&self) -> End {
+        let offset = self.current.as_ref().map_or(0, |segment| segment.offset);
+        End { offset, next: self.floor.seq, epoch: self.floor.epoch }
+    }
+
+    fn advance(&mut self) -> Result<Option<(Position, Entry)>, Error> {
+        loop {
+            let Some(&first) = self.firsts.get(self.at) else { return Ok(None) };
+            if self.current.is_none() {
+                self.enter(first)?;
+            }
+            if let Some((header, payload)) = self.read()? {
+                if header.seq < self.from {
+                    continue;
+                }
+                return self.decode(header, payload).map(Some);
+            }
+            if !self.leave()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens a segment; when it begins later than expected, what lies between is missing.
+    fn enter(&mut self, first: Position) -> Result<(), Error> {
+        let path = segments::path(&self.folder, first);
+        if first != self.floor.seq {
+            self.lose(&path, 0, first, "the entries before this segment are missing")?;
+        }
+        self.current = Some(Segment::open(path)?);
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Option<(Header, Vec<u8>)>, Error> {
+        let Some(segment) = self.current.as_mut() else { return Ok(None) };
+        let frame = segment.read().map_err(|e| Error::io("cannot read", &segment.path, e))?;
+        let expected = self.floor.seq;
+        let frame = frame.filter(|f| self.floor.admits(&f.0) && f.0.seq == expected);
+        if let Some((header, _)) = &frame {
+            segment.offset += header.frame_len();
+            self.floor = Floor { epoch: header.epoch, seq: header.seq + 1 };
+        }
+        Ok(frame)
+    }
+
+    /// At a place that is no frame: goes on with the next segment, skips an accepted loss, or
+    /// says that here is the end.
+    fn leave(&mut self) -> Result<bool, Error> {
+        let Some(segment) = self.current.as_mut() else { return Ok(false) };
+        let (path, offset) = (segment.path.clone(), segment.offset);
+        let next_first = self.firsts.get(self.at + 1).copied();
+        let wrap = |error| Error::io("cannot read", &path, error);
+        let file = segment.reader.get_ref();
+        // When nothing more was written here, a gap lies before the next segment, not here.
+        if next_first == Some(self.floor.seq)
+            || next_first.is_some() && search::is_clear(file, offset).map_err(wrap)?
+        {
+            (self.at, self.current) = (self.at + 1, None);
+            return Ok(true);
+        }
+        if next_first.is_none() && search::is_torn(file, offset, self.floor).map_err(wrap)? {
+            return Ok(false);
+        }
+        let found = search::next_valid(file, offset, self.floor).map_err(wrap)?;
+        let resume = found.map(|(_, header)| header.seq).or(next_first);
+        let resume = resume.unwrap_or(self.floor.seq);
+        self.lose(&path, offset, resume, "a frame cannot be read and valid ones follow")?;
+        match found {
+            Some((place, _)) => self.jump(place).map_err(wrap)?,
+            None => (self.at, self.current) = (self.at + 1, None),
+        }
+        Ok(true)
+    }
+
+    fn jump(&mut self, place: u64) -> std::io::Result<()> {
+        let Some(segment) = self.current.as_mut() else { return Ok(()) };
+        segment.offset = place;
+        segment.reader.seek(SeekFrom::Start(place)).map(drop)
+    }
+
+    fn lose(
+        &mut self,
+        file: &Path,
+        offset: u64,
+        to: Position,
+        what: &'static str,
+    ) -> Result<(), Error> {
+        let from = self.floor.seq;
+        let lost = Lost { file: file.to_owned(), offset, from, to };
+        if !self.accepted.take(&lost)? {
+            return Err(Error::Damaged { file: lost.file, offset, from, to, what });
+        }
+        self.lost.push(lost);
+        self.floor.seq = to;
+        Ok(())
+    }
+
+    fn decode(&self, header: Header, payload: Vec<u8>) -> Result<(Position, Entry), Error> {
+        let body = frame::body(header.kind, payload)
+            .ok_or(Error::Newer { position: header.seq, kind: header.kind })?;
+        Ok((header.seq, Entry { stamp: header.stamp, body }))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<(Position, Entry), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let read = self.advance().transpose();
+        self.done = !matches!(read, Some(Ok(_)));
+        read
+    }
+}
+
+// === impl Segment ===
+
+impl Segment {
+    fn open(path: PathBuf) -> Result<Self, Error> {
+        let wrap = |error| Error::io("cannot open", &path, error);
+        let file = File::open(&path).map_err(wrap)?;
+        let len = file.metadata().map_err(wrap)?.len();
+        let reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        Ok(Segment { path, reader, len, offset: 0 })
+    }
+
+    /// The next frame, when it is whole. What was read of a bad one is not read again: the
+    /// caller ends here or seeks.
+    fn read(&mut self) -> std::io::Result<Option<(Header, Vec<u8>)>> {
+        let mut head = [0; HEADER];
+        if self.offset + HEADER as u64 > self.len {
+            return Ok(None);
+        }
+        self.reader.read_exact(&mut head)?;
+        let fits = |h: &Header| self.offset + h.frame_len() <= self.len;
+        let Some(header) = Header::read(&head).filter(fits) else { return Ok(None) };
+        let mut payload = vec![0; header.len as usize];
+        self.reader.read_exact(&mut payload)?;
+        let valid = frame::checksum(&head, &payload) == header.crc;
+        Ok(valid.then_some((header, payload)))
+    }
+}

@@ -1,0 +1,231 @@
+//! The one thread that writes: takes everything that waits, writes it, syncs once, answers.
+//! While a sync runs requests collect, so the groups adapt to the disk without a delay of ours.
+//!
+//! A failed write refuses and is repeated at the same place by the next group, under a new
+//! epoch, so that what it left behind cannot validate. A failed sync is never repeated.
+
+use super::files::Files;
+use super::frame::{self, HEADER, Header};
+use super::prepare::Preparer;
+use super::queue::{Shared, Waiting};
+use super::segments;
+use crate::model::{Position, Refused};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of frames that are collected before they are given to the system.
+const BUFFER_BYTES: usize = 1 << 20;
+const FREE_CHECK: Duration = Duration::from_secs(1);
+
+/// State of the writer thread.
+pub struct Writer {
+    shared: Arc<Shared>,
+    files: Files,
+    folder: PathBuf,
+    epoch: u64,
+    current: Option<Current>,
+    preparer: Preparer,
+    buffer: Vec<u8>,
+    free_checked: Option<Instant>,
+    disk_trouble: bool,
+}
+
+/// The segment that is written to.
+pub struct Current {
+    /// The file.
+    pub file: File,
+    /// Everything before this is durable.
+    pub durable: u64,
+    /// Everything before this was given to the system.
+    pub written: u64,
+    /// Its length.
+    pub len: u64,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Ready to write after `current`'s durable end.
+    pub fn new(
+        shared: Arc<Shared>,
+        files: Files,
+        folder: PathBuf,
+        epoch: u64,
+        current: Option<Current>,
+    ) -> std::io::Result<Writer> {
+        let config = &shared.config;
+        let (bytes, free_min) = (config.segment_bytes, config.disk_free_min);
+        let mut preparer = Preparer::start(files.clone(), &folder, bytes, free_min)?;
+        preparer.ask();
+        Ok(Writer {
+            shared,
+            files,
+            folder,
+            epoch,
+            current,
+            preparer,
+            buffer: Vec::new(),
+            free_checked: None,
+            disk_trouble: false,
+        })
+    }
+
+    /// Writes groups until the log is closed or a sync failed.
+    pub fn run(mut self) {
+        while let Some((first, group)) = self.shared.take_group() {
+            if self.group(first, group) == Err(Refused::Failed) {
+                break;
+            }
+        }
+        let shared = self.shared.clone();
+        drop(self);
+        shared.update(|state| state.ended = true);
+    }
+
+    /// Writes a group, and answers each of its entries.
+    fn group(&mut self, first: Position, group: Vec<Waiting>) -> Result<(), Refused> {
+        let began = Instant::now();
+        let mut durable = first;
+        let written = self.write(first, &group, &mut durable);
+        let mut group = group.into_iter();
+        let count = (durable - first) as usize;
+        self.shared.publish(first, group.by_ref().take(count));
+        match written {
+            Ok(()) => self.shared.meter.commit(began.elapsed().as_micros() as u64),
+            Err(why) => self.give_up(why),
+        }
+        self.note_trouble(written.is_err());
+        written.inspect_err(|why| self.shared.refuse(group, *why))
+    }
+
+    /// Frames, writes and syncs; `durable` follows what is safe.
+    fn write(
+        &mut self,
+        first: Position,
+        group: &[Waiting],
+        durable: &mut Position,
+    ) -> Result<(), Refused> {
+        self.check_free()?;
+        for (seq, waiting) in (first..).zip(group) {
+            let (kind, payload) = frame::payload(&waiting.entry.body);
+            let len = (HEADER + payload.len()) as u64;
+            if !self.has_room(len) {
+                self.sync()?;
+                *durable = seq;
+                self.rotate(seq, len)?;
+            }
+            let header = Header {
+                len: 0,
+                crc: 0,
+                epoch: self.epoch,
+                seq,
+                stamp: waiting.entry.stamp,
+                group: (seq - *durable) as u32,
+                kind,
+            };
+            frame::append(&mut self.buffer, header, &payload);
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.flush()?;
+            }
+        }
+        self.sync()?;
+        *durable = first + group.len() as Position;
+        Ok(())
+    }
+
+    fn has_room(&self, len: u64) -> bool {
+        let buffered = self.buffer.len() as u64;
+        self.current.as_ref().is_some_and(|current| current.written + buffered + len <= current.len)
+    }
+
+    /// Gives the buffer to the system.
+    fn flush(&mut self) -> Result<(), Refused> {
+        if let Some(current) = self.current.as_mut() {
+            let written = self.files.write_at(&current.file, &self.buffer, current.written);
+            written.map_err(|error| refused("cannot write to the log", &error))?;
+            current.written += self.buffer.len() as u64;
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(2 * BUFFER_BYTES);
+        Ok(())
+    }
+
+    /// Makes everything written so far durable.
+    fn sync(&mut self) -> Result<(), Refused> {
+        self.flush()?;
+        if let Some(current) = self.current.as_mut().filter(|c| c.durable < c.written) {
+            self.files.sync(&current.file).map_err(|error| failed(&error))?;
+            current.durable = current.written;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new segment whose first position is `seq`.
+    fn rotate(&mut self, seq: Position, len_min: u64) -> Result<(), Refused> {
+        let (file, prepared) = self
+            .preparer
+            .take(len_min)
+            .map_err(|error| refused("cannot make a segment", &error))?;
+        let wrap = |error| refused("cannot name a segment", &error);
+        std::fs::rename(&prepared, segments::path(&self.folder, seq)).map_err(wrap)?;
+        self.files.sync_dir(&self.folder).map_err(|error| failed(&error))?;
+        let len = self.shared.config.segment_bytes.max(len_min);
+        self.current = Some(Current { file, durable: 0, written: 0, len });
+        self.shared.update(|state| {
+            if state.firsts.last() != Some(&seq) {
+                state.firsts.push(seq);
+            }
+        });
+        self.preparer.ask();
+        Ok(())
+    }
+
+    /// Forgets what was written and is not durable; the next group takes its place.
+    fn give_up(&mut self, why: Refused) {
+        self.buffer.clear();
+        self.epoch += 1;
+        if let Some(current) = self.current.as_mut() {
+            current.written = current.durable;
+        }
+        if why == Refused::Failed {
+            self.shared.update(|state| state.failed = true);
+            let waiting = std::mem::take(&mut self.shared.state().waiting);
+            self.shared.refuse(waiting.into_iter(), why);
+        }
+    }
+
+    fn check_free(&mut self) -> Result<(), Refused> {
+        if self.free_checked.is_some_and(|at| at.elapsed() < FREE_CHECK) {
+            return Ok(());
+        }
+        let free = self.files.free(&self.folder).map_err(|e| refused("cannot ask the disk", &e))?;
+        if free < self.shared.config.disk_free_min {
+            return Err(Refused::Disk);
+        }
+        self.free_checked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Says it once when trouble begins, and once when it ends.
+    fn note_trouble(&mut self, trouble: bool) {
+        if trouble && !self.disk_trouble {
+            tracing::warn!("the log takes nothing: senders are told to come back");
+        }
+        if !trouble && self.disk_trouble {
+            tracing::info!("the log takes entries again");
+        }
+        self.disk_trouble = trouble;
+    }
+}
+
+fn refused(what: &'static str, error: &std::io::Error) -> Refused {
+    tracing::debug!(%error, what);
+    Refused::Disk
+}
+
+fn failed(error: &std::io::Error) -> Refused {
+    tracing::error!(%error, "a sync of the log failed; nothing more is accepted");
+    Refused::Failed
+}

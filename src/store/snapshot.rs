@@ -1,0 +1,151 @@
+//! Snapshots: `DIR/snap/<position>.snap`, one frame each, the two newest kept.
+//!
+//! ```text
+//! magic 8 | crc 4 | format 4 | position 8 | version len 4 | bytes len 8 | version | bytes
+//! ```
+//! All little endian; the CRC-32C covers everything after itself. The position is that of the
+//! first entry which the snapshot does not contain. One that is damaged, cut short or of another
+//! version of the engine is passed over for the one before it; the log makes up for it.
+
+use super::{Error, replace};
+use crate::model::Position;
+use std::path::{Path, PathBuf};
+
+const MAGIC: [u8; 8] = *b"armssnap";
+const FORMAT: u32 = 1;
+const HEADER: usize = 36;
+/// How many are kept: the newest, and one more in case it is damaged.
+const KEPT: usize = 2;
+
+/// Writes a snapshot durably, then removes all but the two newest.
+///
+/// `version` names what the bytes can be read by: a snapshot of another version is not offered.
+pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Result<(), Error> {
+    let folder = dir.join("snap");
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
+    let path = folder.join(format!("{position:020}.snap"));
+    let header = header(version, position, bytes);
+    let written = replace(&path, &[&header, version.as_bytes(), bytes]);
+    written.map_err(|e| Error::io("cannot write the snapshot", &path, e))?;
+    for (_, old) in list(&folder)?.into_iter().skip(KEPT) {
+        std::fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
+    }
+    Ok(())
+}
+
+/// The newest snapshot that is whole and of this version: its position and bytes.
+pub fn newest_valid(dir: &Path, version: &str) -> Result<Option<(Position, Vec<u8>)>, Error> {
+    for (position, path) in list(&dir.join("snap"))? {
+        let file = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        match check(file, version, position) {
+            Ok(bytes) => return Ok(Some((position, bytes))),
+            Err(why) => tracing::warn!(file = %path.display(), why, "a snapshot is passed over"),
+        }
+    }
+    Ok(None)
+}
+
+/// All snapshots, the newest first.
+fn list(folder: &Path) -> Result<Vec<(Position, PathBuf)>, Error> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("cannot list", folder, error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("cannot list", folder, e))?.path();
+        found.extend(position_of(&path).map(|position| (position, path)));
+    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+fn position_of(path: &Path) -> Option<Position> {
+    path.file_name()?.to_str()?.strip_suffix(".snap")?.parse().ok()
+}
+
+fn header(version: &str, position: Position, bytes: &[u8]) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(&MAGIC);
+    header[12..16].copy_from_slice(&FORMAT.to_le_bytes());
+    header[16..24].copy_from_slice(&position.to_le_bytes());
+    header[24..28].copy_from_slice(&(version.len() as u32).to_le_bytes());
+    header[28..36].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    let crc = crc32c::crc32c(&header[12..]);
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, version.as_bytes()), bytes);
+    header[8..12].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// The bytes of a snapshot file, without copying them, or what is wrong with it.
+fn check(mut file: Vec<u8>, version: &str, position: Position) -> Result<Vec<u8>, &'static str> {
+    let Some(head) = file.first_chunk::<HEADER>() else { return Err("it is cut short") };
+    if head[..8] != MAGIC {
+        return Err("it is no snapshot");
+    }
+    let crc = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    if crc32c::crc32c(&file[12..]) != crc {
+        return Err("it is damaged");
+    }
+    let start = HEADER + version.len();
+    if file.len() < start || *head != header(version, position, &file[start..]) {
+        return Err("another version wrote it");
+    }
+    file.drain(..start);
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn files(dir: &TempDir) -> Vec<Position> {
+        list(&dir.path().join("snap")).expect("lists").into_iter().map(|pair| pair.0).collect()
+    }
+
+    #[test]
+    fn the_newest_comes_back_and_two_are_kept() {
+        let dir = TempDir::new().expect("dir");
+        assert_eq!(newest_valid(dir.path(), "v").expect("reads"), None);
+        for position in [5, 900, 70] {
+            save(dir.path(), "v", position, &[position as u8; 40]).expect("saves");
+        }
+        assert_eq!(files(&dir), [900, 70]);
+        let newest = newest_valid(dir.path(), "v").expect("reads");
+        assert_eq!(newest, Some((900, vec![900u64 as u8; 40])));
+        assert_eq!(newest_valid(dir.path(), "w").expect("reads"), None);
+    }
+
+    #[test]
+    fn any_damage_falls_back_to_the_older() {
+        let dir = TempDir::new().expect("dir");
+        save(dir.path(), "v1", 1, b"older").expect("saves");
+        save(dir.path(), "v1", 2, b"newer").expect("saves");
+        let path = dir.path().join("snap").join(format!("{:020}.snap", 2));
+        let whole = std::fs::read(&path).expect("file");
+        for at in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[at] ^= 1 << (at % 8);
+            for damaged in [&bad[..], &whole[..at]] {
+                std::fs::write(&path, damaged).expect("damage");
+                let read = newest_valid(dir.path(), "v1").expect("reads");
+                assert_eq!(read, Some((1, b"older".to_vec())), "byte {at}");
+            }
+        }
+        std::fs::write(&path, &whole).expect("repair");
+        let read = newest_valid(dir.path(), "v1").expect("reads");
+        assert_eq!(read, Some((2, b"newer".to_vec())));
+    }
+
+    #[test]
+    fn a_renamed_snapshot_is_not_believed() {
+        let dir = TempDir::new().expect("dir");
+        save(dir.path(), "v", 1, b"one").expect("saves");
+        let folder = dir.path().join("snap");
+        let path = |position: u64| folder.join(format!("{position:020}.snap"));
+        std::fs::rename(path(1), path(9)).expect("rename");
+        assert_eq!(newest_valid(dir.path(), "v").expect("reads"), None);
+    }
+}
