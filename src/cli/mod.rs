@@ -1,1 +1,3 @@
-//! To be filled.
+//! Command line.
+
+pub mod demo;
