@@ -272,8 +272,7 @@ impl LocalLog {
     /// tail ends after its last entry.
     pub fn close(&self) {
         self.owner.shared.update(|state| state.closing = true);
-        let mut thread =
-            self.owner.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut thread = self.owner.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(thread) = thread.take() {
             let _ = thread.join();
         }

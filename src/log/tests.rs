@@ -187,8 +187,15 @@ fn torn_group(durable_before_last: u64) -> (TempDir, Vec<u8>, usize) {
     let mut bytes = std::fs::read(only_segment(dir.path())).expect("segment");
     let mut framed = Vec::new();
     for (seq, group) in [(1, 0), (2, 1), (3, 3 - durable_before_last)] {
-        let header =
-            Header { len: 0, crc: 0, epoch: u64::MAX / 2, seq, stamp: 0, group: group as u32, kind: 1 };
+        let header = Header {
+            len: 0,
+            crc: 0,
+            epoch: u64::MAX / 2,
+            seq,
+            stamp: 0,
+            group: group as u32,
+            kind: 1,
+        };
         frame::append(&mut framed, header, &[77; 900]);
     }
     let end = HEADER + 30;
