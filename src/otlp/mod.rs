@@ -1,1 +1,187 @@
-//! To be filled.
+//! OTLP receivers: gRPC and HTTP, traces and logs, metrics answered as not used.
+//!
+//! Flow: admission → read → inflate → (JSON to protobuf) → `normalize` → log → answer. What is
+//! answered with success is durable. The bytes of a request live until its answer and go nowhere
+//! else; no content is in an answer or a message.
+
+mod admit;
+mod answer;
+mod body;
+mod denied;
+mod grpc;
+mod http;
+mod inflate;
+pub mod json;
+mod serve;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use grpc::router as grpc_router;
+pub use http::router as http_router;
+pub use serve::serve;
+
+use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};
+use crate::normalize::{Blind, Normalizer, Report, Times};
+use admit::Gate;
+use answer::Partial;
+use denied::Denied;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The descriptors of the OTLP services, for gRPC reflection: an encoded `FileDescriptorSet`.
+pub const OTLP_DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
+
+/// How far ahead of us a span may end.
+const AHEAD_MAX: Nanos = 5 * 60 * SECOND;
+/// Batches that are kept for reuse, and how much memory one of them may keep.
+const POOL_BATCHES_MAX: usize = 32;
+const POOL_BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// What bounds a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Bytes of one request, before and after decompression; 20 MiB.
+    pub request_bytes_max: usize,
+    /// Bytes of all requests between their first byte and their answer; 32 MiB.
+    pub in_flight_bytes_max: usize,
+    /// How long a body may take to arrive; 30 s.
+    pub body_timeout: Duration,
+}
+
+/// Which kind of data a request carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+/// Takes requests of all signals; shared by both doors.
+pub struct Receiver {
+    config: Config,
+    normalizer: Arc<Normalizer>,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
+    horizon: AtomicU64,
+    gate: Gate,
+    pool: Mutex<Vec<Batch>>,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            request_bytes_max: 20 << 20,
+            in_flight_bytes_max: 32 << 20,
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// `horizon` is how old a span may be, in nanoseconds.
+    pub fn new(
+        config: Config,
+        normalizer: Arc<Normalizer>,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+        horizon: Nanos,
+    ) -> Self {
+        let gate = Gate::new(meter.clone(), config.in_flight_bytes_max);
+        let pool = Mutex::new(Vec::new());
+        let horizon = AtomicU64::new(horizon);
+        Receiver { config, normalizer, log, clock, meter, horizon, gate, pool }
+    }
+
+    /// Changes how old a span may be, after a reload.
+    pub fn set_horizon(&self, horizon: Nanos) {
+        self.horizon.store(horizon, Relaxed);
+    }
+
+    /// Takes a request in protobuf, uncompressed. Returns when it is durable.
+    async fn take(&self, signal: Signal, bytes: &[u8]) -> Result<Partial, Denied> {
+        if signal == Signal::Metrics {
+            return self.take_metrics(bytes);
+        }
+        let mut batch = self.batch();
+        let taken = self.take_into(&mut batch, signal, bytes).await;
+        self.give_back(batch);
+        taken
+    }
+
+    async fn take_into(
+        &self,
+        batch: &mut Batch,
+        signal: Signal,
+        bytes: &[u8],
+    ) -> Result<Partial, Denied> {
+        let now = self.clock.now();
+        let earliest = now.saturating_sub(self.horizon.load(Relaxed));
+        let times = Times { now, earliest, latest: now.saturating_add(AHEAD_MAX) };
+        let normalizer = &self.normalizer;
+        let report = match signal {
+            Signal::Logs => normalizer.logs(bytes, times, batch, &mut Blind),
+            _ => normalizer.traces(bytes, times, batch, &mut Blind),
+        };
+        let report = report.map_err(|malformed| Denied::Malformed(malformed.to_string()))?;
+        if !batch.is_empty() {
+            self.log.append(now, Body::Batch(batch.payload())).await?;
+            normalizer.durable(batch);
+        }
+        self.count(signal, &report);
+        Ok(Partial::of(&report))
+    }
+
+    fn take_metrics(&self, bytes: &[u8]) -> Result<Partial, Denied> {
+        let points = body::metric_points(bytes)
+            .ok_or_else(|| Denied::Malformed("the bytes are no OTLP protobuf".into()))?;
+        Meter::add(&self.meter.metric_points, points);
+        Ok(Partial::unused_points(points))
+    }
+
+    /// Counts what was received, once: a request that was refused comes again.
+    fn count(&self, signal: Signal, report: &Report) {
+        let meter = &self.meter;
+        let received = if signal == Signal::Logs { &meter.log_records } else { &meter.spans };
+        Meter::add(received, report.received);
+        Meter::add(&meter.calls, report.calls);
+        Meter::add(&meter.scores, report.scores);
+        Meter::add(&meter.assignments, report.assignments);
+        Meter::add(&meter.bad_values, report.bad_values);
+        for (reason, count) in Reject::ALL.into_iter().zip(report.rejected) {
+            meter.reject(reason, count);
+        }
+    }
+
+    /// Counts the outcome of a request.
+    fn count_outcome<T>(&self, outcome: &Result<T, Denied>) {
+        let counter = match outcome {
+            Ok(_) => &self.meter.requests_ok,
+            Err(denied) if denied.retryable() => &self.meter.requests_refused,
+            Err(_) => &self.meter.requests_bad,
+        };
+        Meter::add(counter, 1);
+    }
+
+    fn batch(&self) -> Batch {
+        let mut pool = self.pool.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        pool.pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, mut batch: Batch) {
+        let bytes = batch.observations.capacity() + batch.defines.capacity();
+        let mut pool = self.pool.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if bytes <= POOL_BATCH_BYTES_MAX && pool.len() < POOL_BATCHES_MAX {
+            batch.clear();
+            pool.push(batch);
+        }
+    }
+}
