@@ -34,7 +34,7 @@ pub struct ScoreInput<'a> {
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct AssignmentInput<'a> {
-    pub trace_id: &'a str,
+    pub trace_id: Option<&'a str>,
     pub span_id: Option<&'a str>,
     pub experiment: &'a str,
     pub arm: &'a str,
@@ -79,7 +79,7 @@ impl Normalizer {
 
     /// Adds an assignment to a batch.
     pub fn assignment(&self, input: &AssignmentInput<'_>, batch: &mut Batch) -> Result<(), Reject> {
-        let trace = TraceId::from_hex(input.trace_id).ok_or(Reject::EmptyTraceId)?;
+        let trace = input.trace_id.and_then(TraceId::from_hex).ok_or(Reject::EmptyTraceId)?;
         let assignment = Assignment {
             trace: Some(trace),
             span: SpanId::NONE,
