@@ -7,11 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const PROTOS: [&str; 3] = [
-    "armspan/v1/record.proto",
-    "armspan/v1/run_service.proto",
-    "armspan/v1/score_service.proto",
-];
+const PROTOS: [&str; 3] =
+    ["armspan/v1/record.proto", "armspan/v1/run_service.proto", "armspan/v1/score_service.proto"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
