@@ -1,3 +1,8 @@
 //! The binary.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    armspan::cli::run(&armspan::cli::args::Args::parse())
+}

@@ -1,4 +1,14 @@
 //! Composition: opens log and store, starts the engine's thread and the doors, drains.
 
 pub mod clock;
+pub mod driver;
 pub mod fold;
+mod grpc;
+pub mod open;
+pub mod server;
+pub mod telemetry;
+
+/// By what a snapshot can be read: the version of the bytes of state.
+pub fn state_version() -> String {
+    format!("state-{}", crate::engine::STATE_VERSION)
+}

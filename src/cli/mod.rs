@@ -1,3 +1,112 @@
-//! Command line.
+//! The command line: stdout is data, stderr is talk. Exit codes are those of `design.md`:
+//! 0 pass, 1 error, 2 usage, 74 disk failed, 130 interrupted.
 
-pub mod demo;
+pub mod args;
+mod check;
+mod demo;
+mod explain;
+pub mod print;
+pub mod read;
+mod replay;
+mod serve;
+
+use anyhow::Result;
+use args::{Args, Arms, Command, Export, Runs};
+use clap::CommandFactory;
+use print::Data;
+use read::Client;
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+
+/// Something went wrong.
+pub const ERROR: u8 = 1;
+
+/// The disk failed.
+pub const DISK_FAILED: u8 = 74;
+
+/// Runs a command to its end.
+pub fn run(args: &Args) -> ExitCode {
+    match dispatch(args) {
+        Ok(code) => code,
+        // A reader that has seen enough, such as `head`, is no error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(stderr(), "error: {error:#}");
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn dispatch(args: &Args) -> Result<ExitCode> {
+    match &args.command {
+        Command::Serve(serve) => return serve::serve(serve, args.output),
+        Command::Demo(demo) => return demo::demo(demo, args.output),
+        Command::Explain(files) => return explain::explain(files, args.output),
+        Command::Replay(replay) => return replay::replay(replay, args.output),
+        Command::Check(check) => {
+            check::check(check, args.output, &mut stdout().lock(), &mut stderr())?;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
+        }
+        Command::Version => writeln!(stdout(), "armspan {}", env!("CARGO_PKG_VERSION"))?,
+        Command::Status(_)
+        | Command::Arms { .. }
+        | Command::Runs { .. }
+        | Command::Export { .. } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let data = runtime.block_on(ask(&args.command))?;
+            print_data(args, &data)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_data(args: &Args, data: &Data) -> Result<()> {
+    let mut out = stdout().lock();
+    match args.command {
+        // The form is the command's own.
+        Command::Export { .. } => print::print(data, args::Format::Jsonl, &mut out)?,
+        _ => print::print(data, args.output, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+async fn ask(command: &Command) -> Result<Data> {
+    match command {
+        Command::Status(server) => read::status(&Client::new(server)?).await,
+        Command::Arms { command: Arms::Status { experiment, server } } => {
+            read::arms(&Client::new(server)?, experiment).await
+        }
+        Command::Runs { command: Runs::List { experiment, arm, site, server } } => {
+            let filters = [("experiment", experiment), ("arm", arm), ("site", site)];
+            read::runs(&Client::new(server)?, &filters).await
+        }
+        Command::Runs { command: Runs::Show { run, server } } => {
+            read::run(&Client::new(server)?, run).await
+        }
+        Command::Export { command: Export::Jsonl { experiment, server } } => {
+            let items = read::export(&Client::new(server)?, experiment).await?;
+            Ok(Data { items, ..Data::default() })
+        }
+        _ => Ok(Data::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn a_server_that_is_not_there_is_an_error_that_says_what_to_do() {
+        let args = ["armspan", "status", "--server", "127.0.0.1:1"];
+        let error = dispatch(&Args::try_parse_from(args).expect("args")).expect_err("unreachable");
+        assert!(format!("{error:#}").contains("armspan serve"), "{error:#}");
+    }
+}

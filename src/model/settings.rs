@@ -178,7 +178,11 @@ impl<'de> Deserialize<'de> for Span {
         }
         match Raw::deserialize(input)? {
             Raw::Seconds(count) => Ok(Span(count.saturating_mul(SECOND))),
-            Raw::Text(text) => Span::parse(&text).map_err(serde::de::Error::custom),
+            Raw::Text(text) => Span::parse(&text).map_err(|_| {
+                // Not `custom`: the YAML parser gives a place to wrong values only.
+                let wrong = serde::de::Unexpected::Str(&text);
+                serde::de::Error::invalid_value(wrong, &"a length of time such as 30s or 7d")
+            }),
         }
     }
 }

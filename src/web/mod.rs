@@ -1,1 +1,3 @@
-//! To be filled.
+//! The pages.
+
+pub mod human;

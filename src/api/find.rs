@@ -1,0 +1,137 @@
+//! Finding runs and experiments in a view: by id, by prefix, by filter, page by page.
+
+use super::problem::Problem;
+use crate::model::record::RunRecord;
+use crate::model::view::{ExperimentView, View};
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Records on a page when nothing else is asked for.
+pub const PAGE_DEFAULT: usize = 100;
+
+/// Records on a page at most.
+pub const PAGE_MAX: usize = 1_000;
+
+/// Near names in an error at most.
+pub const NEAR_MAX: usize = 5;
+
+/// Which runs, and which page of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RunQuery {
+    /// Only of this experiment.
+    pub experiment: Option<String>,
+    /// Only of this arm.
+    pub arm: Option<String>,
+    /// Only of this site.
+    pub site: Option<String>,
+    /// The `next` of the page before.
+    pub after: Option<String>,
+    /// How many.
+    pub limit: Option<usize>,
+}
+
+/// A page of records.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RunPage {
+    /// In the order of run id and epoch.
+    pub runs: Vec<RunRecord>,
+    /// Give it as `after` for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl RunQuery {
+    /// Whether a record passes the filters.
+    pub fn takes(&self, record: &RunRecord) -> bool {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        fits(&self.experiment, &record.run.experiment)
+            && fits(&self.arm, &record.run.arm)
+            && fits(&self.site, &record.run.site)
+    }
+}
+
+/// A cursor is the key of the last record seen, so records that come or go do not shift pages.
+fn cursor(record: &RunRecord) -> String {
+    format!("{}.{:010}", record.run.id, record.window.epoch)
+}
+
+/// A page of the records that match.
+pub fn page(view: &View, query: &RunQuery) -> Result<RunPage, Problem> {
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit lies between 1 and {PAGE_MAX}")));
+    }
+    let after = query.after.as_deref().unwrap_or_default();
+    let matching = view.runs.iter().filter(|record| query.takes(record));
+    let mut keyed: Vec<(String, &RunRecord)> = matching
+        .map(|record| (cursor(record), record))
+        .filter(|pair| pair.0.as_str() > after)
+        .collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0));
+    let more = keyed.len() > limit;
+    keyed.truncate(limit);
+    let next = keyed.last().filter(|_| more).map(|pair| pair.0.clone());
+    Ok(RunPage { runs: keyed.into_iter().map(|pair| pair.1.clone()).collect(), next })
+}
+
+/// The newest record of a run, by id or unique prefix of it.
+pub fn run<'a>(view: &'a View, id: &str) -> Result<&'a RunRecord, Problem> {
+    let starts = |record: &&RunRecord| record.run.id.starts_with(id);
+    let ids: BTreeSet<&str> =
+        view.runs.iter().filter(starts).map(|record| record.run.id.as_str()).collect();
+    match ids.len() {
+        0 => Err(Problem::not_found(format!("there is no run {}", short(id)), near_runs(view, id))),
+        1 => {
+            let newest = view.runs.iter().filter(starts).max_by_key(|r| r.window.epoch);
+            newest.ok_or_else(|| Problem::not_found("there is no such run", Vec::new()))
+        }
+        count => Err(Problem {
+            candidates: ids.into_iter().take(NEAR_MAX).map(str::to_owned).collect(),
+            ..Problem::new(
+                StatusCode::CONFLICT,
+                format!("{count} runs begin with \"{}\"; give more digits", short(id)),
+            )
+        }),
+    }
+}
+
+/// An experiment by name.
+pub fn experiment<'a>(view: &'a View, name: &str) -> Result<&'a ExperimentView, Problem> {
+    view.experiments.iter().find(|experiment| experiment.name == name).ok_or_else(|| {
+        let names = view.experiments.iter().map(|experiment| experiment.name.as_str());
+        Problem::not_found(
+            format!("there is no experiment \"{}\"", short(name)),
+            nearest(name, names),
+        )
+    })
+}
+
+fn near_runs(view: &View, id: &str) -> Vec<String> {
+    let ids: BTreeSet<&str> = view.runs.iter().map(|record| record.run.id.as_str()).collect();
+    nearest(id, ids.into_iter())
+}
+
+/// The names most like one that is not there, the nearest first.
+fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let given = short(given);
+    let like = |name: &str| {
+        strsim::jaro_winkler(given, name).max(strsim::normalized_damerau_levenshtein(given, name))
+    };
+    let mut scored: Vec<(f64, &str)> =
+        names.map(|name| (like(name), name)).filter(|pair| pair.0 > 0.6).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().take(NEAR_MAX).map(|pair| pair.1.to_owned()).collect()
+}
+
+/// What a stranger gave, cut to the length of a name.
+fn short(text: &str) -> &str {
+    const SHOWN_BYTES_MAX: usize = 128;
+    let mut end = text.len().min(SHOWN_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,125 @@
+//! The status document: what came in, what became of it, what is full.
+
+use crate::model::meter::Meter;
+use crate::model::reject::Reject;
+use crate::model::view::{Counts, View};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What is received, waiting and rejected.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Version of armspan.
+    pub version: String,
+    /// The engine has caught up with the log and the doors are open.
+    pub ready: bool,
+    /// Next position of the log that the view rests on.
+    pub position: u64,
+    /// Log time, RFC 3339.
+    pub log_time: String,
+    /// Hash of the settings.
+    pub config: String,
+    /// Since the process began.
+    pub received: Received,
+    /// Refused spans, records and scores by reason, since the process began.
+    pub rejected: BTreeMap<String, Refusal>,
+    /// What waits between the doors and the engine.
+    pub queue: Queue,
+    /// What the engine counted.
+    pub engine: Counts,
+}
+
+/// What came in since the process began.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Received {
+    /// Spans, accepted or not.
+    pub spans: u64,
+    /// Log records.
+    pub log_records: u64,
+    /// Metric data points, which are not used.
+    pub metric_points: u64,
+    /// Spans and records that were calls.
+    pub calls: u64,
+    /// Assignments found.
+    pub assignments: u64,
+    /// Scores found.
+    pub scores: u64,
+    /// Attribute values that could not be coerced.
+    pub bad_values: u64,
+    /// Requests answered with success.
+    pub requests_ok: u64,
+    /// Requests refused as malformed or too large.
+    pub requests_bad: u64,
+    /// Requests refused for now.
+    pub requests_refused: u64,
+}
+
+/// How often one reason was met, and what to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// How often.
+    pub count: u64,
+    /// What was wrong and what to do.
+    pub advice: String,
+}
+
+/// What waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Queue {
+    /// Next position of the log.
+    pub log_position: u64,
+    /// Bytes that wait to be written or applied.
+    pub bytes: u64,
+    /// Bytes of requests between admission and acknowledgement.
+    pub in_flight_bytes: u64,
+}
+
+/// The status as of now. `depth` is the log's next position and the bytes that wait.
+pub fn status(view: &View, meter: &Meter, depth: (u64, u64)) -> Status {
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ready: meter.ready.load(Relaxed),
+        position: view.position,
+        log_time: rfc3339(view.log_time),
+        config: view.config.clone(),
+        received: received(meter),
+        rejected: rejected(meter),
+        queue: Queue {
+            log_position: depth.0,
+            bytes: depth.1,
+            in_flight_bytes: meter.in_flight_bytes.load(Relaxed),
+        },
+        engine: view.counts.clone(),
+    }
+}
+
+fn received(meter: &Meter) -> Received {
+    Received {
+        spans: meter.spans.load(Relaxed),
+        log_records: meter.log_records.load(Relaxed),
+        metric_points: meter.metric_points.load(Relaxed),
+        calls: meter.calls.load(Relaxed),
+        assignments: meter.assignments.load(Relaxed),
+        scores: meter.scores.load(Relaxed),
+        bad_values: meter.bad_values.load(Relaxed),
+        requests_ok: meter.requests_ok.load(Relaxed),
+        requests_bad: meter.requests_bad.load(Relaxed),
+        requests_refused: meter.requests_refused.load(Relaxed),
+    }
+}
+
+fn rejected(meter: &Meter) -> BTreeMap<String, Refusal> {
+    let counted = Reject::ALL.into_iter().map(|reason| {
+        let count = meter.rejected[reason as usize].load(Relaxed);
+        (reason.name().to_owned(), Refusal { count, advice: reason.advice().to_owned() })
+    });
+    counted.filter(|pair| pair.1.count > 0).collect()
+}
+
+/// Nanoseconds since the Unix epoch as RFC 3339 UTC.
+pub fn rfc3339(at: u64) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(at));
+    at.map_or_else(|_| String::new(), |at| at.to_string())
+}

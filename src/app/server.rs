@@ -1,0 +1,309 @@
+//! A running server: engine thread and doors over one log. Doors are bound before they are
+//! served, so a busy port is an error of the start; stopping drains in the order doors, log,
+//! engine.
+
+use super::clock::WallClock;
+use super::driver::{Ask, Driver, Recorder, Snapshots};
+use super::open::{self, Data};
+use crate::api::{self, ApiState, SeriesQuery};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::view::Query;
+use crate::log::LocalLog;
+use crate::model::{Body, Clock, Log, Meter, Nanos, SECOND, Settings, View};
+use crate::normalize::{self, Normalizer};
+use crate::otlp::{self, Receiver};
+use crate::sink;
+use crate::store;
+use crate::web;
+use anyhow::{Context as _, Result, bail};
+use arc_swap::ArcSwap;
+use axum::Router;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long requests that run may take to end when the server stops.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long a question to the engine may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The inside: everything but the doors.
+pub struct Core {
+    /// Takes entries.
+    pub log: LocalLog,
+    /// Understands OTLP.
+    pub normalizer: Arc<Normalizer>,
+    /// Counts.
+    pub meter: Arc<Meter>,
+    /// Stamps.
+    pub clock: Arc<dyn Clock>,
+    /// What there is to see.
+    pub view: Arc<ArcSwap<View>>,
+    /// Checked settings.
+    pub config: Config,
+    asks: mpsc::Sender<Ask>,
+    engine: JoinHandle<Engine>,
+    _lock: store::Lock,
+}
+
+/// Addresses that are bound but not served yet.
+pub struct Doors {
+    grpc: TcpListener,
+    http: TcpListener,
+    web: TcpListener,
+}
+
+/// A running server.
+pub struct Server {
+    /// The inside.
+    pub core: Core,
+    /// Where it listens: gRPC, HTTP, web.
+    pub addresses: [SocketAddr; 3],
+    stop: watch::Sender<bool>,
+    serving: JoinSet<()>,
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Opens the data folder, puts the settings in force and starts the engine.
+    pub async fn start(config: Config, accept_loss: bool) -> Result<Core> {
+        let meter = Arc::new(Meter::default());
+        let data = open::open(&config, accept_loss, &meter)?;
+        let clock = Arc::new(WallClock::start(data.engine.log_time()));
+        Core::with_clock(config, data, meter, clock).await
+    }
+
+    /// The same with a clock of one's own.
+    pub async fn with_clock(
+        config: Config,
+        data: Data,
+        meter: Arc<Meter>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Core> {
+        let Data { lock, log, tail, engine } = data;
+        let fresh = engine.position() == 0 || *engine.settings() != config.settings();
+        let view = Arc::new(ArcSwap::from_pointee(engine.view()));
+        let (asks, questions) = mpsc::channel();
+        let driver = Driver {
+            engine,
+            log: log.clone(),
+            tail,
+            clock: clock.clone(),
+            view: view.clone(),
+            meter: meter.clone(),
+            asks: questions,
+            snapshots: snapshots(&config),
+            recorder: recorder(&config)?,
+        };
+        let thread = std::thread::Builder::new().name("engine".into());
+        let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
+        let normalizer = Arc::new(normalizer(&config));
+        let core =
+            Core { log, normalizer, meter, clock, view, config, asks, engine, _lock: lock };
+        if fresh {
+            core.configure(&core.config.settings()).await?;
+        }
+        Ok(core)
+    }
+
+    /// Puts settings in force, durably.
+    pub async fn configure(&self, settings: &Settings) -> Result<()> {
+        let json = serde_json::to_value(settings).context("settings as JSON")?;
+        let json = crate::model::canonical::jcs(&json);
+        let appended = self.log.append(self.clock.now(), Body::Config(json)).await;
+        appended.map(drop).context("the settings could not be written to the log")
+    }
+
+    /// The view of everything that was durable when it was asked for.
+    pub async fn fresh_view(&self) -> Result<Arc<View>> {
+        let (next, _) = self.log.depth();
+        let asks = self.asks.clone();
+        let view = tokio::task::spawn_blocking(move || loop {
+            let (to, answer) = mpsc::channel();
+            asks.send(Ask::View(to)).ok()?;
+            let view = answer.recv_timeout(ANSWER).ok()?;
+            if view.position >= next {
+                return Some(view);
+            }
+        });
+        view.await?.context("the engine does not answer")
+    }
+
+    /// A receiver of OTLP with a clock and a horizon of its own.
+    pub fn receiver(&self, clock: Arc<dyn Clock>, horizon: Nanos) -> Arc<Receiver> {
+        let config = otlp::Config {
+            request_bytes_max: self.config.doors.request_bytes_max as usize,
+            in_flight_bytes_max: self.config.doors.in_flight_bytes_max as usize,
+            ..otlp::Config::default()
+        };
+        let log: Arc<dyn Log> = Arc::new(self.log.clone());
+        let (normalizer, meter) = (self.normalizer.clone(), self.meter.clone());
+        Arc::new(Receiver::new(config, normalizer, log, clock, meter, horizon))
+    }
+
+    fn api_state(&self) -> ApiState {
+        let asks = self.asks.clone();
+        let series = move |query: &SeriesQuery| {
+            let (to, answer) = mpsc::channel();
+            let query = Query {
+                experiment: query.experiment.clone(),
+                metric: query.metric.clone(),
+                arm: query.arm.clone(),
+                site: query.site.clone(),
+                from: Some(query.from),
+                to: Some(query.to),
+                step_s: Some(query.step / SECOND),
+            };
+            let sent = asks.send(Ask::Series(query, to)).ok();
+            sent.and_then(|()| answer.recv_timeout(ANSWER).ok()).unwrap_or_default()
+        };
+        ApiState {
+            view: self.view.clone(),
+            meter: self.meter.clone(),
+            normalizer: self.normalizer.clone(),
+            log: Arc::new(self.log.clone()),
+            clock: self.clock.clone(),
+            series: Arc::new(series),
+        }
+    }
+
+    /// Writes the last records, makes everything durable and ends the engine.
+    pub async fn stop(self) -> Result<Engine> {
+        let cut = self.log.append(self.clock.now(), Body::Cut).await;
+        if let Err(refused) = cut {
+            tracing::warn!(%refused, "the last records could not be cut");
+        }
+        let Core { log, engine, .. } = self;
+        let ended = tokio::task::spawn_blocking(move || {
+            log.close();
+            engine.join()
+        });
+        match ended.await? {
+            Ok(engine) => Ok(engine),
+            Err(_) => bail!("the engine's thread panicked; the log has everything it had"),
+        }
+    }
+}
+
+fn snapshots(config: &Config) -> Snapshots {
+    Snapshots {
+        dir: config.data.clone(),
+        every: Duration::from_nanos(config.snapshot.every.0),
+        log_bytes: config.snapshot.log_bytes,
+    }
+}
+
+fn normalizer(config: &Config) -> Normalizer {
+    Normalizer::new(normalize::Config {
+        mapping: config.normalize.mapping.clone(),
+        hash_key: config.normalize.hash_key.reveal().map(str::to_owned),
+        hash_key_id: config.normalize.hash_key_id.clone(),
+        experiments: config.settings().experiments.keys().cloned().collect(),
+    })
+}
+
+fn recorder(config: &Config) -> Result<Recorder> {
+    let mut files = sink::recorders(config.sinks.iter().map(|sink| sink.dir.as_path()))?;
+    Ok(Box::new(move |records| {
+        for file in &mut files {
+            file.write(records)?;
+        }
+        Ok(())
+    }))
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// Binds all three addresses, or says which one is taken.
+    pub async fn bind(config: &Config) -> Result<Doors> {
+        let listen = config.listen;
+        Ok(Doors {
+            grpc: bind("grpc", listen.grpc).await?,
+            http: bind("http", listen.http).await?,
+            web: bind("web", listen.web).await?,
+        })
+    }
+}
+
+async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: stop what has the port, or choose another one with \
+             --listen-{name} or listen.{name}"
+        )
+    })
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Serves a core on bound doors.
+    pub async fn serve(core: Core, doors: Doors) -> Result<Server> {
+        let addresses =
+            [doors.grpc.local_addr()?, doors.http.local_addr()?, doors.web.local_addr()?];
+        let receiver = core.receiver(core.clock.clone(), core.config.settings().horizon.0);
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = JoinSet::new();
+        let routers = [
+            (doors.grpc, super::grpc::router(receiver.clone(), core.api_state()).await?),
+            (doors.http, otlp::http_router(receiver)),
+            (doors.web, web_router(&core, addresses)),
+        ];
+        for (listener, router) in routers {
+            let mut stopped = stopped.clone();
+            let until = async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            serving.spawn(otlp::serve(listener, router, until, DRAIN));
+        }
+        let [grpc, http, web] = addresses;
+        let server = store::Server {
+            grpc: grpc.to_string(),
+            http: http.to_string(),
+            web: web.to_string(),
+            pid: std::process::id(),
+        };
+        server.write(&core.config.data)?;
+        Ok(Server { core, addresses, stop, serving })
+    }
+
+    /// Takes no more, lets running requests end, and drains log and engine.
+    pub async fn stop(mut self) -> Result<Engine> {
+        // Nobody listens any more when all doors have failed; there is nothing to stop then.
+        let _ = self.stop.send(true);
+        while self.serving.join_next().await.is_some() {}
+        let data = self.core.config.data.clone();
+        let engine = self.core.stop().await?;
+        store::Server::remove(&data)?;
+        Ok(engine)
+    }
+}
+
+fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
+    let (view, meter) = (core.view.clone(), core.meter.clone());
+    let metrics = move |headers: http::HeaderMap| {
+        let (view, meter) = (view.clone(), meter.clone());
+        async move { sink::prometheus::respond(&view.load(), &meter, &headers) }
+    };
+    let pages = web::router(web::WebState {
+        view: core.view.clone(),
+        meter: core.meter.clone(),
+        addresses: web::Addresses {
+            grpc: addresses[0].to_string(),
+            http: addresses[1].to_string(),
+            web: addresses[2].to_string(),
+        },
+    });
+    api::http_router(core.api_state())
+        .merge(pages)
+        .route("/metrics", axum::routing::get(metrics))
+}

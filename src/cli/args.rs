@@ -1,0 +1,261 @@
+//! Commands and flags.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// An OpenTelemetry collector for online evals: what each traffic arm served, how good it was,
+/// what it cost.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "armspan", version, disable_version_flag = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, infer_long_args = true)]
+pub struct Args {
+    /// How to print data.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// The whole document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+    /// A table for a pull request.
+    Markdown,
+    /// A table for a spreadsheet.
+    Csv,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Collect: receive OTLP, show arms, write run records
+    Serve(Serve),
+    /// Show everything with seeded traffic; writes to a temporary folder only
+    Demo(Demo),
+    /// Say what is wrong with a config, and where
+    Check(Check),
+    /// What is received, waiting and rejected, and what to do about it
+    Status(Server),
+    /// How each span of OTLP files was understood, and why
+    Explain(Files),
+    /// Arms of an experiment
+    Arms {
+        /// What about them.
+        #[command(subcommand)]
+        command: Arms,
+    },
+    /// Run records
+    Runs {
+        /// What about them.
+        #[command(subcommand)]
+        command: Runs,
+    },
+    /// Drive the engine from OTLP files or from our own log
+    Replay(Replay),
+    /// Write run records to standard output
+    Export {
+        /// In which form.
+        #[command(subcommand)]
+        command: Export,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// `serve`.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Serve {
+    /// The config file.
+    #[arg(long, value_name = "FILE", env = "ARMSPAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The folder of log, snapshots and records.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// Where to take OTLP over gRPC.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_grpc: Option<String>,
+    /// Where to take OTLP over HTTP.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_http: Option<String>,
+    /// Where to serve pages, API and metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_web: Option<String>,
+    /// Listen on other than loopback addresses; there is no authentication yet.
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Start although the log is damaged or has a gap, losing what the message names.
+    #[arg(long)]
+    pub accept_loss: bool,
+}
+
+/// `demo`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Demo {
+    /// What happens.
+    #[arg(long, value_enum, default_value_t = Scenario::RevisionChange)]
+    pub scenario: Scenario,
+    /// The same seed gives the same traffic.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Replay the history, print the table, exit.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// What happens in a demo.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Scenario {
+    /// A model revision changes inside an arm.
+    RevisionChange,
+    /// A/A: nothing differs.
+    Null,
+    /// Units do not come in the planned shares.
+    Srm,
+    /// Quality goes down slowly.
+    Drift,
+    /// Evidence and scores are missing.
+    Missing,
+}
+
+/// `check`.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Check {
+    /// The config file.
+    #[arg(long, value_name = "FILE", env = "ARMSPAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print the config with all defaults, secrets hidden.
+    #[arg(long, conflicts_with = "print_schema")]
+    pub print_effective: bool,
+    /// Print the JSON Schema of the config file.
+    #[arg(long)]
+    pub print_schema: bool,
+}
+
+/// Which server to read from.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Server {
+    /// Address of a running server, such as http://127.0.0.1:4390.
+    #[arg(long, value_name = "URL", env = "ARMSPAN_SERVER", conflicts_with = "data")]
+    pub server: Option<String>,
+    /// Data folder of a running server; its address is in server.json.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// OTLP files.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Files {
+    /// OTLP files (.pb, .json); several are one stream.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The config file, for mapping and experiments.
+    #[arg(long, value_name = "FILE", env = "ARMSPAN_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `replay`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Replay {
+    /// What to replay.
+    #[command(flatten)]
+    pub files: Files,
+    /// Print the run records as JSONL after every wait expired.
+    #[arg(long)]
+    pub records: bool,
+}
+
+/// `arms`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Arms {
+    /// The arms table
+    Status {
+        /// Which experiment.
+        experiment: String,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// `runs`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Runs {
+    /// List runs
+    List {
+        /// Only of this experiment.
+        #[arg(long)]
+        experiment: Option<String>,
+        /// Only of this arm.
+        #[arg(long)]
+        arm: Option<String>,
+        /// Only of this site.
+        #[arg(long)]
+        site: Option<String>,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one run
+    Show {
+        /// Its id, or the first digits of it.
+        run: String,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// `export`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Export {
+    /// One run record a line
+    Jsonl {
+        /// Only of this experiment.
+        #[arg(long)]
+        experiment: Option<String>,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_misspelt_command_is_a_usage_error_with_the_near_one() {
+        let error = Args::try_parse_from(["armspan", "statsu"]).expect_err("unknown");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("'status'"), "{error}");
+    }
+
+    #[test]
+    fn output_may_stand_anywhere() {
+        for words in [["armspan", "-o", "json", "status"], ["armspan", "status", "-o", "json"]] {
+            assert_eq!(Args::try_parse_from(words).expect("args").output, Format::Json);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Data on standard output: as a table, JSON, JSON lines, Markdown or CSV.
+
+use super::args::Format;
+use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Comfy};
+use serde_json::Value as Json;
+use std::io::Write;
+
+/// Rows of text under columns, and the documents they were made from.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Data {
+    /// Column names; a leading `>` aligns to the right.
+    pub columns: Vec<String>,
+    /// As many cells a row as columns.
+    pub rows: Vec<Vec<String>>,
+    /// The whole document.
+    pub document: Json,
+    /// The documents of the lines.
+    pub items: Vec<Json>,
+}
+
+/// Writes data in a format.
+pub fn print(data: &Data, format: Format, out: &mut impl Write) -> std::io::Result<()> {
+    match format {
+        Format::Table => table(data, NOTHING, true, out),
+        Format::Markdown => table(data, ASCII_MARKDOWN, false, out),
+        Format::Json => writeln!(out, "{:#}", data.document),
+        Format::Jsonl => data.items.iter().try_for_each(|item| writeln!(out, "{item}")),
+        Format::Csv => csv(data, out),
+    }
+}
+
+fn heading(column: &str) -> &str {
+    column.trim_start_matches('>')
+}
+
+fn table(data: &Data, preset: &str, bounded: bool, out: &mut impl Write) -> std::io::Result<()> {
+    let mut table = Comfy::new();
+    table.load_preset(preset);
+    let arrange = if bounded { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    table.set_content_arrangement(arrange);
+    table.set_header(data.columns.iter().map(|column| heading(column)));
+    for row in &data.rows {
+        let cells = row.iter().zip(&data.columns).map(|(text, column)| {
+            // A bar would end the cell in Markdown; line breaks and escapes would end the table.
+            let text = clean(text).replace('|', if bounded { "|" } else { "\\|" });
+            let right = column.starts_with('>');
+            let align = if right { CellAlignment::Right } else { CellAlignment::Left };
+            Cell::new(text).set_alignment(align)
+        });
+        table.add_row(cells);
+    }
+    let text = table.to_string();
+    text.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+}
+
+fn csv(data: &Data, out: &mut impl Write) -> std::io::Result<()> {
+    let line = |cells: Vec<String>| cells.join(",");
+    writeln!(out, "{}", line(data.columns.iter().map(|c| quoted(heading(c))).collect()))?;
+    let rows = data.rows.iter().map(|row| line(row.iter().map(|cell| quoted(cell)).collect()));
+    rows.into_iter().try_for_each(|row| writeln!(out, "{row}"))
+}
+
+fn quoted(cell: &str) -> String {
+    let cell = clean(cell);
+    if cell.contains(['"', ',', '\n', '\r']) {
+        return format!("\"{}\"", cell.replace('"', "\"\""));
+    }
+    cell
+}
+
+/// Names come from strangers: a terminal must not obey them.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(format: Format) -> String {
+        let data = Data {
+            columns: vec!["arm".into(), ">calls".into()],
+            rows: vec![vec!["a|\"b\",\u{1b}[31m".into(), "12".into()]],
+            document: serde_json::json!({"arms": [{"arm": "a"}]}),
+            items: vec![serde_json::json!({"arm": "a"})],
+        };
+        let mut out = Vec::new();
+        print(&data, format, &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_format_keeps_its_syntax() {
+        assert_eq!(printed(Format::Csv), "arm,calls\n\"a|\"\"b\"\",\u{fffd}[31m\",12\n");
+        assert_eq!(printed(Format::Jsonl), "{\"arm\":\"a\"}\n");
+        assert!(serde_json::from_str::<Json>(&printed(Format::Json)).is_ok());
+        let markdown = printed(Format::Markdown);
+        assert!(
+            markdown.contains("a\\|") && markdown.lines().nth(1).is_some_and(|l| l.contains("---"))
+        );
+        assert!(!printed(Format::Table).contains('\u{1b}'));
+    }
+}

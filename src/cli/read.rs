@@ -1,0 +1,291 @@
+//! Reading commands: ask a running server over HTTP and print its answer.
+
+use super::args::Server;
+use super::print::Data;
+use crate::model::record::RunRecord;
+use crate::model::view::{ArmView, ExperimentView, SiteView};
+use crate::web::human;
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where a server without `--server` or `--data` is looked for.
+const DATA_DEFAULT: &str = "./armspan-data";
+const WEB_DEFAULT: &str = "http://127.0.0.1:4390";
+
+/// How long one request may take.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// `DIR/server.json`: where the server that owns the folder listens.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerFile {
+    /// URL of pages and API.
+    pub web: String,
+    /// Address of OTLP over gRPC.
+    pub grpc: String,
+    /// Address of OTLP over HTTP.
+    pub http: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl ServerFile {
+    /// Its name in the data folder.
+    pub const NAME: &'static str = "server.json";
+
+    /// Reads it from a data folder.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(Self::NAME);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("no server runs on {}", dir.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Writes it to a data folder.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(Self::NAME);
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// A server to ask.
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// The server that the flags mean.
+    pub fn new(server: &Server) -> Result<Self> {
+        let base = match (&server.server, &server.data) {
+            (Some(url), _) if url.contains("://") => url.clone(),
+            (Some(address), _) => format!("http://{address}"),
+            (None, Some(dir)) => ServerFile::read(dir)?.web,
+            (None, None) => ServerFile::read(Path::new(DATA_DEFAULT))
+                .map_or_else(|_| WEB_DEFAULT.to_owned(), |file| file.web),
+        };
+        let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
+        Ok(Client { base: base.trim_end_matches('/').to_owned(), http })
+    }
+
+    /// Asks for a document; `path` holds percent-encoded parts only.
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
+        let url = format!("{}{path}", self.base);
+        let unreachable = || {
+            let base = &self.base;
+            format!("cannot reach {base}; start it with `armspan serve` or give --server URL")
+        };
+        let answer = self.http.get(&url).query(query).send().await.with_context(unreachable)?;
+        let good = answer.status().is_success();
+        let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
+        if good {
+            return Ok(json);
+        }
+        let detail = json["detail"].as_str().unwrap_or("the server refused");
+        let near: Vec<&str> =
+            json["candidates"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+        match near.as_slice() {
+            [] => bail!("{detail}"),
+            near => Err(anyhow!("{detail}; near: {}", near.join(", "))),
+        }
+    }
+
+    async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
+        let given = filters.iter().filter_map(|pair| Some((pair.0, pair.1.as_deref()?)));
+        let filters: Vec<(&str, &str)> = given.chain([("limit", "1000")]).collect();
+        let (mut runs, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = filters.clone();
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get("/api/v1/runs", &query).await?;
+            if let Json::Array(found) = page["runs"].take() {
+                runs.extend(found);
+            }
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(runs),
+            }
+        }
+    }
+}
+
+/// One part of a path: everything but letters, digits, `-`, `_`, `.` and `~` is escaped.
+fn part(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().fold(String::new(), |out, b| match plain(b) {
+        true => out + &char::from(b).to_string(),
+        false => out + &format!("%{b:02X}"),
+    })
+}
+
+fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
+    T::deserialize(json).context("the server has another version of this document")
+}
+
+/// `armspan arms status EXPERIMENT`.
+pub async fn arms(client: &Client, experiment: &str) -> Result<Data> {
+    let document = client.get(&format!("/api/v1/experiments/{}", part(experiment)), &[]).await?;
+    Ok(arms_table(&typed(&document)?, document))
+}
+
+/// The arms of an experiment as a table, a row per site and arm.
+pub fn arms_table(experiment: &ExperimentView, document: Json) -> Data {
+    let metrics = metric_names(experiment);
+    let mut columns: Vec<String> =
+        ["site", "arm", "model", ">calls", ">units", ">share", "evidence"]
+            .map(str::to_owned)
+            .into();
+    columns.extend(metrics.iter().map(|name| format!(">{name}")));
+    let pairs = || experiment.sites.iter().flat_map(|s| s.arms.iter().map(move |arm| (s, arm)));
+    let items = pairs().filter_map(|(site, arm)| {
+        let mut item = serde_json::to_value(arm).ok()?;
+        item["site"] = Json::String(site.site.clone());
+        Some(item)
+    });
+    Data {
+        columns,
+        rows: pairs().map(|(site, arm)| arm_row(site, arm, &metrics)).collect(),
+        items: items.collect(),
+        document,
+    }
+}
+
+fn arm_row(site: &SiteView, arm: &ArmView, metrics: &[String]) -> Vec<String> {
+    let mark = if arm.control { " (control)" } else { "" };
+    let share = arm.share.map(human::share).unwrap_or_default();
+    let planned = arm.planned.map(|p| format!(" of {}", human::share(p))).unwrap_or_default();
+    let level = |name: &String| {
+        arm.metrics.iter().find(|line| &line.name == name).map_or("–".into(), human::line)
+    };
+    let mut row = vec![
+        site.site.clone(),
+        format!("{}{mark}", arm.arm),
+        arm.model.clone().unwrap_or_default(),
+        human::count(arm.calls),
+        human::count(arm.units),
+        format!("{share}{planned}"),
+        arm.evidence.clone(),
+    ];
+    row.extend(metrics.iter().map(level));
+    row
+}
+
+/// The metrics worth a column: scores, then the ones that people look at first.
+pub fn metric_names(experiment: &ExperimentView) -> Vec<String> {
+    const USUAL: [&str; 3] = ["error_rate", "latency_p95", "cost"];
+    let lines = || experiment.sites.iter().flat_map(|s| &s.arms).flat_map(|arm| &arm.metrics);
+    let mut names: Vec<String> = Vec::new();
+    let scores = lines().filter(|line| line.scored.is_some()).map(|line| line.name.as_str());
+    let usual = USUAL.into_iter().filter(|name| lines().any(|line| line.name == *name));
+    for name in scores.chain(usual) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// `armspan runs list`.
+pub async fn runs(client: &Client, filters: &[(&str, &Option<String>)]) -> Result<Data> {
+    let runs = client.all_runs(filters).await?;
+    let columns =
+        ["run", "experiment", "site", "arm", "model", ">epoch", ">calls", "evidence", "last seen"];
+    let rows = runs.iter().map(|json| Ok(run_row(&typed(json)?))).collect::<Result<_>>()?;
+    let document = serde_json::json!({"runs": runs});
+    Ok(Data { columns: columns.map(str::to_owned).into(), rows, items: runs, document })
+}
+
+fn run_row(record: &RunRecord) -> Vec<String> {
+    let model = &record.config.get("model").cloned().unwrap_or_default();
+    let name = model["revision"].as_str().or(model["requested"].as_str()).unwrap_or_default();
+    vec![
+        human::run(&record.run.id).to_owned(),
+        record.run.experiment.clone(),
+        record.run.site.clone(),
+        record.run.arm.clone(),
+        name.to_owned(),
+        record.window.epoch.to_string(),
+        human::count(record.traffic.calls),
+        record.evidence.grade.clone(),
+        human::minute(&record.window.last_seen),
+    ]
+}
+
+/// `armspan runs show RUN`.
+pub async fn run(client: &Client, id: &str) -> Result<Data> {
+    let document = client.get(&format!("/api/v1/runs/{}", part(id)), &[]).await?;
+    Ok(fields(document))
+}
+
+/// `armspan status`.
+pub async fn status(client: &Client) -> Result<Data> {
+    Ok(fields(client.get("/api/v1/status", &[]).await?))
+}
+
+/// `armspan export jsonl`: the records as they are.
+pub async fn export(client: &Client, experiment: &Option<String>) -> Result<Vec<Json>> {
+    client.all_runs(&[("experiment", experiment)]).await
+}
+
+/// A document as a table of its leaves.
+fn fields(document: Json) -> Data {
+    let mut rows = Vec::new();
+    leaves("", &document, &mut rows);
+    let columns = vec!["field".to_owned(), "value".to_owned()];
+    Data { columns, rows, items: vec![document.clone()], document }
+}
+
+fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
+    let inner = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match json {
+        Json::Object(map) => map.iter().for_each(|(k, v)| leaves(&inner(k), v, rows)),
+        Json::Array(list) => list.iter().enumerate().for_each(|(at, item)| {
+            let name = item["name"].as_str().or(item["facet"].as_str()).or(item["field"].as_str());
+            leaves(&inner(name.unwrap_or(&at.to_string())), item, rows);
+        }),
+        Json::String(text) => rows.push(vec![path.to_owned(), text.clone()]),
+        leaf => rows.push(vec![path.to_owned(), leaf.to_string()]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_escaped() {
+        assert_eq!(part("a b/ü?#"), "a%20b%2F%C3%BC%3F%23");
+    }
+
+    #[test]
+    fn a_document_becomes_its_leaves() {
+        let data = fields(serde_json::json!({"a": {"b": 1}, "m": [{"name": "x", "v": "t"}]}));
+        let wanted = [["a.b", "1"], ["m.x.name", "x"], ["m.x.v", "t"]];
+        assert_eq!(data.rows, wanted.map(|row| row.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn the_server_is_found_by_flag_or_folder() {
+        let dir = tempfile::tempdir().expect("folder");
+        let file = ServerFile {
+            web: "http://127.0.0.1:9/".into(),
+            grpc: "127.0.0.1:1".into(),
+            http: "127.0.0.1:2".into(),
+            pid: 3,
+        };
+        file.write(dir.path()).expect("written");
+        let by = |server: Server| Client::new(&server).map(|client| client.base);
+        let folder = Server { data: Some(dir.path().to_owned()), ..Server::default() };
+        assert_eq!(by(folder).expect("found"), "http://127.0.0.1:9");
+        let flag = Server { server: Some("h:1".into()), ..Server::default() };
+        assert_eq!(by(flag).expect("given"), "http://h:1");
+        let none = Server { data: Some("no/such".into()), ..Server::default() };
+        assert!(by(none).expect_err("none").to_string().contains("no server runs"));
+    }
+}

@@ -1,0 +1,116 @@
+//! Numbers for people: 412 ms, 4.2 %, $0.0013, 12,480.
+
+use crate::model::record::MetricLine;
+
+/// A level in the unit that people use.
+pub fn level(value: f64, unit: &str) -> String {
+    match unit {
+        "s" if value.abs() < 1.0 => format!("{} ms", digits(value * 1e3)),
+        "s" => format!("{} s", digits(value)),
+        "1" => format!("{} %", digits(value * 100.0)),
+        "USD" => dollars(value),
+        _ => digits(value),
+    }
+}
+
+/// The level of a metric's line; a score out of [0, 1] is no share.
+pub fn line(line: &MetricLine) -> String {
+    let Some(level_found) = &line.level else { return "–".to_owned() };
+    let scored = line.scored.is_some();
+    if scored && !(0.0..=1.0).contains(&level_found.estimate) {
+        return digits(level_found.estimate);
+    }
+    level(level_found.estimate, &line.unit)
+}
+
+/// A share as a percentage.
+pub fn share(value: f64) -> String {
+    format!("{} %", digits(value * 100.0))
+}
+
+/// A whole number in groups of three.
+pub fn count(value: i64) -> String {
+    let text = value.unsigned_abs().to_string();
+    let mut out = String::with_capacity(text.len() + text.len() / 3 + 1);
+    if value < 0 {
+        out.push('−');
+    }
+    for (at, c) in text.chars().enumerate() {
+        if at > 0 && (text.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Bytes in binary units.
+pub fn bytes(value: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|unit| value >= unit.1) {
+        Some((name, scale)) => format!("{} {name}", digits(value as f64 / *scale as f64)),
+        None => format!("{value} B"),
+    }
+}
+
+/// The first part of a run id.
+pub fn run(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// 2026-11-23 14:02 of an RFC 3339 time; the text itself when it is none.
+pub fn minute(at: &str) -> String {
+    match at.get(..16) {
+        Some(start) if at.as_bytes()[10] == b'T' => start.replace('T', " "),
+        _ => at.to_owned(),
+    }
+}
+
+fn dollars(value: f64) -> String {
+    match value.abs() {
+        zero if zero == 0.0 => "$0".to_owned(),
+        large if large >= 1.0 => format!("${value:.2}"),
+        _ => format!("${}", digits(value)),
+    }
+}
+
+/// Three significant digits; whole numbers from a thousand on in groups.
+fn digits(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let size = value.abs();
+    if size == 0.0 {
+        return "0".to_owned();
+    }
+    if size >= 99.95 {
+        return count(value.round() as i64);
+    }
+    let decimals = (2 - size.log10().floor() as i32).clamp(0, 9) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_look_as_people_write_them() {
+        for (value, unit, text) in [
+            (0.4123, "s", "412 ms"),
+            (2.5, "s", "2.50 s"),
+            (0.0421, "1", "4.21 %"),
+            (0.00131, "USD", "$0.00131"),
+            (12.3456, "USD", "$12.35"),
+            (0.0, "1", "0 %"),
+            (57.0, "{token}", "57.0"),
+            (12_480.0, "{call}", "12,480"),
+            (f64::NAN, "s", "– s"),
+        ] {
+            assert_eq!(level(value, unit), text);
+        }
+        assert_eq!(count(-1_234_567), "−1,234,567");
+        assert_eq!(bytes(20 << 20), "20.0 MiB");
+        assert_eq!(minute("2026-11-23T14:02:11Z"), "2026-11-23 14:02");
+    }
+}
