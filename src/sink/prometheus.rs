@@ -1,0 +1,284 @@
+//! `/metrics`: the Prometheus text format, and OpenMetrics when it is asked for. Label sets are
+//! bounded; never a label by trace, user or prompt hash.
+
+mod encode;
+
+use crate::model::meter::{COMMIT_BUCKETS, Meter};
+use crate::model::record::{MetricLine, RunRecord};
+use crate::model::reject::Reject;
+use crate::model::view::{ArmView, ExperimentView, SiteView, View};
+use encode::{Encoder, Kind};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+pub use encode::SERIES_MAX;
+
+/// Content type of the Prometheus text format.
+pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Content type of OpenMetrics.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Writes the page. It remembers the highest count of each arm, because a counter never falls,
+/// while calls may be taken back from an arm.
+#[derive(Debug, Default)]
+pub struct Prometheus {
+    highest: Mutex<BTreeMap<[String; 3], i64>>,
+}
+
+impl Prometheus {
+    /// Content type and text. `accept` is the request's header, `queue_bytes` what waits for
+    /// the log and the engine.
+    pub fn render(
+        &self,
+        view: &View,
+        meter: &Meter,
+        queue_bytes: u64,
+        accept: Option<&str>,
+    ) -> (&'static str, String) {
+        let open = accept.is_some_and(|accept| accept.contains("application/openmetrics-text"));
+        let mut out = Encoder::new(open);
+        doors(&mut out, meter, queue_bytes);
+        engine(&mut out, view);
+        self.arms(&mut out, view);
+        metrics(&mut out, view);
+        evidence(&mut out, view);
+        run_info(&mut out, view);
+        (if open { OPEN_METRICS } else { TEXT }, out.finish())
+    }
+
+    fn arms(&self, out: &mut Encoder, view: &View) {
+        let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        for (experiment, site, arm) in total_arms(view) {
+            let key = [experiment.name.clone(), arm.arm.clone(), site.site.clone()];
+            // As many as the view has arms, which the engine bounds.
+            let seen = highest.entry(key).or_default();
+            *seen = arm.calls.max(*seen);
+        }
+        out.family(
+            "armspan_arm_calls_total",
+            Kind::ShadowedCounter,
+            "Calls counted, never falling.",
+        );
+        for ([experiment, arm, site], calls) in highest.iter() {
+            let labels = [("experiment", experiment.as_str()), ("arm", arm), ("site", site)];
+            out.sample("armspan_arm_calls_total", &labels, *calls as f64);
+        }
+        out.family("armspan_arm_calls", Kind::Gauge, "Calls counted now, exactly.");
+        for (experiment, site, arm) in total_arms(view) {
+            let labels = place(experiment, site, arm);
+            out.sample("armspan_arm_calls", &labels, arm.calls as f64);
+        }
+    }
+}
+
+fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
+    let counters = [
+        ("armspan_spans_received_total", "Spans received, accepted or not.", &meter.spans),
+        ("armspan_log_records_received_total", "Log records received.", &meter.log_records),
+        ("armspan_metric_points_received_total", "Metric points, not used.", &meter.metric_points),
+        ("armspan_bad_values_total", "Values of a wrong type.", &meter.bad_values),
+    ];
+    for (name, help, counter) in counters {
+        out.family(name, Kind::Counter, help);
+        out.sample(name, &[], counter.load(Relaxed) as f64);
+    }
+    out.family("armspan_requests_total", Kind::Counter, "Requests by outcome.");
+    let outcomes = [
+        ("ok", &meter.requests_ok),
+        ("bad", &meter.requests_bad),
+        ("busy", &meter.requests_refused),
+    ];
+    for (outcome, counter) in outcomes {
+        out.sample("armspan_requests_total", &[("outcome", outcome)], counter.load(Relaxed) as f64);
+    }
+    out.family("armspan_rejected_total", Kind::Counter, "Refused, by reason.");
+    for reason in Reject::ALL {
+        let count = meter.rejected[reason as usize].load(Relaxed) as f64;
+        out.sample("armspan_rejected_total", &[("reason", reason.name())], count);
+    }
+    let gauges = [
+        ("armspan_queue_bytes", "Bytes that wait for the log or the engine.", queue_bytes),
+        (
+            "armspan_in_flight_bytes",
+            "Bytes not yet acknowledged.",
+            meter.in_flight_bytes.load(Relaxed),
+        ),
+        ("armspan_ready", "Whether data is taken.", u64::from(meter.ready.load(Relaxed))),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, Kind::Gauge, help);
+        out.sample(name, &[], value as f64);
+    }
+    commits(out, meter);
+}
+
+fn commits(out: &mut Encoder, meter: &Meter) {
+    const NAME: &str = "armspan_log_commit_seconds";
+    out.family(NAME, Kind::Histogram, "Times of commits of the log.");
+    let mut below = 0;
+    for (at, count) in meter.commits.iter().enumerate() {
+        below += count.load(Relaxed);
+        let bound = COMMIT_BUCKETS.get(at);
+        let bound = bound.map_or("+Inf".to_owned(), |micros| (*micros as f64 / 1e6).to_string());
+        out.sample(&format!("{NAME}_bucket"), &[("le", &bound)], below as f64);
+    }
+    out.sample(&format!("{NAME}_sum"), &[], meter.commit_us.load(Relaxed) as f64 / 1e6);
+    out.sample(&format!("{NAME}_count"), &[], below as f64);
+}
+
+fn engine(out: &mut Encoder, view: &View) {
+    let counts = &view.counts;
+    let maps = [
+        ("armspan_observations_total", "kind", "Observations applied.", &counts.observations),
+        ("armspan_orphaned_total", "reason", "Scores given up.", &counts.orphaned),
+        ("armspan_limit_hits_total", "limit", "Limits that were hit.", &counts.limits),
+    ];
+    for (name, label, help, map) in maps {
+        out.family(name, Kind::Counter, help);
+        for (value, count) in map {
+            out.sample(name, &[(label, value)], *count as f64);
+        }
+    }
+    for (name, help, count) in [
+        ("armspan_duplicates_total", "Repeats, not counted.", counts.duplicates),
+        ("armspan_late_total", "Later than the horizon, not counted.", counts.late),
+    ] {
+        out.family(name, Kind::Counter, help);
+        out.sample(name, &[], count as f64);
+    }
+    out.family("armspan_calls", Kind::Gauge, "Calls counted now, by what is known of them.");
+    for (state, count) in [
+        ("with_arm", counts.with_arm),
+        ("with_score", counts.with_score),
+        ("unassigned", counts.unassigned),
+        ("parked", counts.parked),
+    ] {
+        out.sample("armspan_calls", &[("state", state)], count as f64);
+    }
+    out.family("armspan_state_bytes", Kind::Gauge, "Bytes of state, by part.");
+    for (part, bytes) in &counts.bytes {
+        out.sample("armspan_state_bytes", &[("part", part)], *bytes as f64);
+    }
+}
+
+/// Arms over all epochs.
+fn total_arms(view: &View) -> impl Iterator<Item = (&ExperimentView, &SiteView, &ArmView)> {
+    let sites = view.experiments.iter().flat_map(|e| e.sites.iter().map(move |site| (e, site)));
+    sites.flat_map(|(experiment, site)| {
+        let arms = if site.all_epochs.is_empty() { &site.arms } else { &site.all_epochs };
+        arms.iter().map(move |arm| (experiment, site, arm))
+    })
+}
+
+/// Metrics of arms in their current epoch; of several graders the first.
+fn lines(view: &View) -> impl Iterator<Item = ([(&'static str, &str); 3], &MetricLine)> {
+    let sites = view.experiments.iter().flat_map(|e| e.sites.iter().map(move |site| (e, site)));
+    sites.flat_map(|(experiment, site)| {
+        site.arms.iter().flat_map(move |arm| {
+            arm.metrics.iter().map(move |line| (place(experiment, site, arm), line))
+        })
+    })
+}
+
+fn place<'a>(
+    experiment: &'a ExperimentView,
+    site: &'a SiteView,
+    arm: &'a ArmView,
+) -> [(&'static str, &'a str); 3] {
+    [("experiment", &experiment.name), ("arm", &arm.arm), ("site", &site.site)]
+}
+
+fn bounds(
+    estimate: f64,
+    lower: Option<f64>,
+    upper: Option<f64>,
+) -> [(&'static str, Option<f64>); 3] {
+    [("estimate", Some(estimate)), ("lower", lower), ("upper", upper)]
+}
+
+fn metrics(out: &mut Encoder, view: &View) {
+    out.family("armspan_arm_metric", Kind::Gauge, "Level of a metric, current epoch.");
+    for (place, line) in lines(view) {
+        let Some(level) = &line.level else { continue };
+        for (bound, value) in bounds(level.estimate, level.lower, level.upper) {
+            bounded(out, "armspan_arm_metric", place, line, bound, value);
+        }
+    }
+    out.family("armspan_arm_difference", Kind::Gauge, "Difference from control, current epoch.");
+    for (place, line) in lines(view) {
+        let Some(found) = &line.difference else { continue };
+        for (bound, value) in bounds(found.estimate, found.lower, found.upper) {
+            bounded(out, "armspan_arm_difference", place, line, bound, value);
+        }
+    }
+    out.family("armspan_verdict", Kind::Gauge, "1 for the state a verdict is in.");
+    for (place, line) in lines(view) {
+        let Some(verdict) = &line.verdict else { continue };
+        let [experiment, arm, site] = place;
+        let labels = [experiment, arm, site, ("metric", &line.name), ("state", &verdict.state)];
+        out.sample("armspan_verdict", &labels, 1.0);
+    }
+    out.family("armspan_sample_ratio_log_e", Kind::Gauge, "Evidence against the planned split.");
+    for experiment in &view.experiments {
+        let Some(log_e) = experiment.sample_ratio.as_ref().and_then(|r| r.log_e) else { continue };
+        out.sample("armspan_sample_ratio_log_e", &[("experiment", &experiment.name)], log_e);
+    }
+}
+
+fn bounded(
+    out: &mut Encoder,
+    name: &str,
+    [experiment, arm, site]: [(&str, &str); 3],
+    line: &MetricLine,
+    bound: &str,
+    value: Option<f64>,
+) {
+    let labels = [experiment, arm, site, ("metric", line.name.as_str()), ("bound", bound)];
+    if let Some(value) = value {
+        out.sample(name, &labels, value);
+    }
+}
+
+fn evidence(out: &mut Encoder, view: &View) {
+    let mut sums: BTreeMap<[&str; 3], (i64, i64)> = BTreeMap::new();
+    for record in &view.runs {
+        for facet in &record.evidence.facets {
+            let key = [record.run.experiment.as_str(), &record.run.arm, &facet.facet];
+            let sum = sums.entry(key).or_default();
+            *sum = (sum.0 + facet.present, sum.1 + record.evidence.calls);
+        }
+    }
+    out.family("armspan_evidence_share", Kind::Gauge, "Share of calls that carry a facet.");
+    for ([experiment, arm, facet], (present, calls)) in sums {
+        let labels = [("experiment", experiment), ("arm", arm), ("facet", facet)];
+        if calls > 0 {
+            out.sample("armspan_evidence_share", &labels, present as f64 / calls as f64);
+        }
+    }
+}
+
+fn run_info(out: &mut Encoder, view: &View) {
+    out.family("armspan_run_info", Kind::Gauge, "Always 1: what each run is.");
+    for record in &view.runs {
+        let run = &record.run;
+        let labels = [
+            ("experiment", run.experiment.as_str()),
+            ("arm", &run.arm),
+            ("site", &run.site),
+            ("run", run.id.get(..12).unwrap_or(&run.id)),
+            ("model_revision", revision(record)),
+        ];
+        out.sample("armspan_run_info", &labels, 1.0);
+    }
+}
+
+fn revision(record: &RunRecord) -> &str {
+    let model = record.config.get("model");
+    let text = |name: &str| model.and_then(|model| model.get(name)?.as_str());
+    text("revision").or(text("requested")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

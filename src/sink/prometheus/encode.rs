@@ -1,0 +1,105 @@
+//! Both text formats. A series that was written already is left out: names of strangers can
+//! collide, and one repeated series makes a scraper drop the whole page.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// Series on the page at most; more are left out, and how many is told.
+pub const SERIES_MAX: usize = 50_000;
+
+/// What a family is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Never falls; its name ends with `_total`.
+    Counter,
+    /// A counter `x_total` beside a gauge `x`: OpenMetrics gives both the family name `x`, and
+    /// forbids that, so there the counter goes without a type.
+    ShadowedCounter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts below bounds.
+    Histogram,
+}
+
+/// Writes families one after the other.
+#[derive(Debug)]
+pub struct Encoder {
+    open: bool,
+    text: String,
+    seen: HashSet<String>,
+    left_out: usize,
+}
+
+impl Encoder {
+    /// For OpenMetrics when `open`, else for the Prometheus text format.
+    pub fn new(open: bool) -> Self {
+        Encoder { open, text: String::new(), seen: HashSet::new(), left_out: 0 }
+    }
+
+    /// Begins a family.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        let short = name.strip_suffix("_total").unwrap_or(name);
+        let name = if self.open && kind == Kind::Counter { short } else { name };
+        let word = match kind {
+            Kind::ShadowedCounter if self.open => "unknown",
+            Kind::Counter | Kind::ShadowedCounter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {word}\n");
+    }
+
+    /// One sample of the family that was begun last.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let mut series = name.to_owned();
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let open = if at == 0 { '{' } else { ',' };
+            let _ = write!(series, "{open}{label}=\"{}\"", escaped(text));
+        }
+        if !labels.is_empty() {
+            series.push('}');
+        }
+        if self.seen.len() >= SERIES_MAX {
+            self.left_out += 1;
+            return;
+        }
+        let line = format!("{series} {}\n", number(value));
+        if self.seen.insert(series) {
+            self.text.push_str(&line);
+        }
+    }
+
+    /// The page.
+    pub fn finish(mut self) -> String {
+        const NAME: &str = "armspan_series_left_out";
+        self.family(NAME, Kind::Gauge, "Series above the limit of this page.");
+        let _ = writeln!(self.text, "{NAME} {}", self.left_out);
+        if self.open {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
+    }
+    value.to_string()
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            // A bare one would end the line for some readers.
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
