@@ -1,6 +1,8 @@
 //! Clocks: the wall clock of the process, and one that the feeder of history sets.
 
 use crate::model::{Clock, Nanos};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +11,9 @@ pub struct WallClock {
     began: Nanos,
     since: Instant,
 }
+
+/// Shows another clock, which can be replaced: by that of the wall after history was fed.
+pub struct TurnClock(ArcSwap<Arc<dyn Clock>>);
 
 /// Shows what it was set to; never goes back.
 #[derive(Default)]
@@ -28,6 +33,24 @@ impl SetClock {
     /// Moves it forward.
     pub fn set(&self, now: Nanos) {
         self.0.fetch_max(now, Relaxed);
+    }
+}
+
+impl TurnClock {
+    /// Shows this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        TurnClock(ArcSwap::from_pointee(clock))
+    }
+
+    /// Shows this one from now on.
+    pub fn replace(&self, clock: Arc<dyn Clock>) {
+        self.0.store(Arc::new(clock));
+    }
+}
+
+impl Clock for TurnClock {
+    fn now(&self) -> Nanos {
+        self.0.load().now()
     }
 }
 

@@ -192,7 +192,7 @@ impl Driver {
         pace.saved_at = self.engine.position();
         let saved = self.engine.state().map_err(anyhow::Error::from).and_then(|bytes| {
             let (dir, version) = (&self.snapshots.dir, super::state_version());
-            Ok(crate::store::snapshot::save(dir, &version, pace.saved_at, &bytes)?)
+            Ok(crate::store::save(dir, &version, pace.saved_at, &bytes)?)
         });
         if let Err(error) = saved {
             tracing::error!(error = %error, "no snapshot; the next start reads more of the log");

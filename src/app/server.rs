@@ -2,7 +2,7 @@
 //! served, so a busy port is an error of the start; stopping drains in the order doors, log,
 //! engine.
 
-use super::clock::WallClock;
+use super::clock::{TurnClock, WallClock};
 use super::driver::{Ask, Driver, Recorder, Snapshots};
 use super::open::{self, Data};
 use crate::api::{self, ApiState, SeriesQuery};
@@ -13,12 +13,14 @@ use crate::log::LocalLog;
 use crate::model::{Body, Clock, Log, Meter, Nanos, SECOND, Settings, View};
 use crate::normalize::{self, Normalizer};
 use crate::otlp::{self, Receiver};
-use crate::sink;
+use crate::sink::jsonl::Jsonl;
+use crate::sink::prometheus::Prometheus;
 use crate::store;
 use crate::web;
 use anyhow::{Context as _, Result, bail};
 use arc_swap::ArcSwap;
 use axum::Router;
+use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -42,7 +44,7 @@ pub struct Core {
     /// Counts.
     pub meter: Arc<Meter>,
     /// Stamps.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<TurnClock>,
     /// What there is to see.
     pub view: Arc<ArcSwap<View>>,
     /// Checked settings.
@@ -76,7 +78,7 @@ impl Core {
     pub async fn start(config: Config, accept_loss: bool) -> Result<Core> {
         let meter = Arc::new(Meter::default());
         let data = open::open(&config, accept_loss, &meter)?;
-        let clock = Arc::new(WallClock::start(data.engine.log_time()));
+        let clock: Arc<dyn Clock> = Arc::new(WallClock::start(data.engine.log_time()));
         Core::with_clock(config, data, meter, clock).await
     }
 
@@ -87,6 +89,7 @@ impl Core {
         meter: Arc<Meter>,
         clock: Arc<dyn Clock>,
     ) -> Result<Core> {
+        let clock = Arc::new(TurnClock::new(clock));
         let Data { lock, log, tail, engine } = data;
         let fresh = engine.position() == 0 || *engine.settings() != config.settings();
         let view = Arc::new(ArcSwap::from_pointee(engine.view()));
@@ -146,6 +149,21 @@ impl Core {
         let log: Arc<dyn Log> = Arc::new(self.log.clone());
         let (normalizer, meter) = (self.normalizer.clone(), self.meter.clone());
         Arc::new(Receiver::new(config, normalizer, log, clock, meter, horizon))
+    }
+
+    /// Goes on by another clock: after history was fed, by that of the wall.
+    pub fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        self.clock.replace(clock);
+    }
+
+    /// Puts what can change in force: experiments, metrics, horizons.
+    pub async fn reload(&mut self, config: Config) -> Result<()> {
+        let settings = config.settings();
+        if settings != self.config.settings() {
+            self.configure(&settings).await?;
+        }
+        self.config = config;
+        Ok(())
     }
 
     fn api_state(&self) -> ApiState {
@@ -210,7 +228,8 @@ fn normalizer(config: &Config) -> Normalizer {
 }
 
 fn recorder(config: &Config) -> Result<Recorder> {
-    let mut files = sink::recorders(config.sinks.iter().map(|sink| sink.dir.as_path()))?;
+    let open = |sink: &crate::config::Sink| Jsonl::open(&sink.dir);
+    let mut files = config.sinks.iter().map(open).collect::<Result<Vec<Jsonl>, _>>()?;
     Ok(Box::new(move |records| {
         for file in &mut files {
             file.write(records)?;
@@ -222,6 +241,21 @@ fn recorder(config: &Config) -> Result<Recorder> {
 // === impl Doors ===
 
 impl Doors {
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> Result<[SocketAddr; 3]> {
+        Ok([self.grpc.local_addr()?, self.http.local_addr()?, self.web.local_addr()?])
+    }
+
+    /// Binds all three addresses, taking a free port where one is taken, and says so.
+    pub async fn bind_or_move(config: &Config) -> Result<Doors> {
+        let listen = config.listen;
+        Ok(Doors {
+            grpc: bind_or_move("OTLP gRPC", listen.grpc).await?,
+            http: bind_or_move("OTLP HTTP", listen.http).await?,
+            web: bind_or_move("the dashboard", listen.web).await?,
+        })
+    }
+
     /// Binds all three addresses, or says which one is taken.
     pub async fn bind(config: &Config) -> Result<Doors> {
         let listen = config.listen;
@@ -231,6 +265,15 @@ impl Doors {
             web: bind("web", listen.web).await?,
         })
     }
+}
+
+async fn bind_or_move(name: &str, address: SocketAddr) -> Result<TcpListener> {
+    if let Ok(listener) = TcpListener::bind(address).await {
+        return Ok(listener);
+    }
+    let listener = TcpListener::bind((address.ip(), 0)).await?;
+    writeln!(stderr(), "{address} is taken; {name} moves to {}", listener.local_addr()?)?;
+    Ok(listener)
 }
 
 async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
@@ -247,8 +290,7 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
 impl Server {
     /// Serves a core on bound doors.
     pub async fn serve(core: Core, doors: Doors) -> Result<Server> {
-        let addresses =
-            [doors.grpc.local_addr()?, doors.http.local_addr()?, doors.web.local_addr()?];
+        let addresses = doors.addresses()?;
         let receiver = core.receiver(core.clock.clone(), core.config.settings().horizon.0);
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
@@ -267,9 +309,9 @@ impl Server {
         }
         let [grpc, http, web] = addresses;
         let server = store::Server {
-            grpc: grpc.to_string(),
-            http: http.to_string(),
-            web: web.to_string(),
+            grpc,
+            http,
+            web,
             pid: std::process::id(),
         };
         server.write(&core.config.data)?;
@@ -289,10 +331,15 @@ impl Server {
 }
 
 fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
-    let (view, meter) = (core.view.clone(), core.meter.clone());
+    let (view, meter, log) = (core.view.clone(), core.meter.clone(), core.log.clone());
+    let page = Arc::new(Prometheus::default());
     let metrics = move |headers: http::HeaderMap| {
-        let (view, meter) = (view.clone(), meter.clone());
-        async move { sink::prometheus::respond(&view.load(), &meter, &headers) }
+        let (view, meter, log, page) = (view.clone(), meter.clone(), log.clone(), page.clone());
+        async move {
+            let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+            let (kind, text) = page.render(&view.load(), &meter, log.depth().1, accept);
+            ([(http::header::CONTENT_TYPE, kind)], text)
+        }
     };
     let pages = web::router(web::WebState {
         view: core.view.clone(),

@@ -1,6 +1,7 @@
 //! Commands and flags.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use super::demo::scenario::Scenario;
 use std::path::PathBuf;
 
 /// An OpenTelemetry collector for online evals: what each traffic arm served, how good it was,
@@ -108,7 +109,7 @@ pub struct Serve {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Demo {
     /// What happens.
-    #[arg(long, value_enum, default_value_t = Scenario::RevisionChange)]
+    #[arg(long, value_enum, default_value_t)]
     pub scenario: Scenario,
     /// The same seed gives the same traffic.
     #[arg(long, default_value_t = 1)]
@@ -116,21 +117,6 @@ pub struct Demo {
     /// Replay the history, print the table, exit.
     #[arg(long)]
     pub once: bool,
-}
-
-/// What happens in a demo.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Scenario {
-    /// A model revision changes inside an arm.
-    RevisionChange,
-    /// A/A: nothing differs.
-    Null,
-    /// Units do not come in the planned shares.
-    Srm,
-    /// Quality goes down slowly.
-    Drift,
-    /// Evidence and scores are missing.
-    Missing,
 }
 
 /// `check`.

@@ -3,7 +3,7 @@
 
 pub mod args;
 mod check;
-mod demo;
+pub mod demo;
 mod explain;
 pub mod print;
 pub mod read;
@@ -20,6 +20,9 @@ use std::process::ExitCode;
 
 /// Something went wrong.
 pub const ERROR: u8 = 1;
+
+/// Interrupted by a second signal.
+pub const INTERRUPTED: u8 = 130;
 
 /// The disk failed.
 pub const DISK_FAILED: u8 = 74;

@@ -232,3 +232,19 @@ fn define(text: &str, batch: &mut Batch) -> Sym {
     batch.define(&Define::Name(sym, text.into()));
     sym
 }
+
+/// TEMP.
+#[allow(missing_docs)]
+pub struct Config {
+    pub mapping: std::collections::BTreeMap<String, Vec<String>>,
+    pub hash_key: Option<String>,
+    pub hash_key_id: String,
+    pub experiments: Vec<String>,
+}
+
+impl Normalizer {
+    /// TEMP.
+    pub fn new(_config: Config) -> Self {
+        Normalizer
+    }
+}

@@ -1,6 +1,164 @@
-//! `armspan demo`: seeded traffic through the same path as production.
+//! `armspan demo`: seeded traffic through the same path as production. A day of history comes in
+//! through a private listener whose clock is that of the data; then the public doors open and
+//! traffic goes on live. Nothing leaves the machine or is written outside a temporary folder.
 
+mod feed;
 mod random;
 pub mod scenario;
+mod settings;
 pub mod traffic;
 mod wire;
+
+use super::args::{Demo, Format};
+use super::print;
+use crate::app::clock::{SetClock, WallClock};
+use crate::app::open;
+use crate::app::server::{Core, Doors, Server};
+use crate::config::Config;
+use crate::model::settings::Settings as Engine;
+use crate::model::{Clock, MINUTE, Meter, Nanos, SECOND, View};
+use crate::otlp;
+use anyhow::{Context as _, Result};
+use feed::Feed;
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use traffic::{DAY, EXPERIMENT, Traffic};
+
+/// How long the private listener's last request may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs it.
+pub fn demo(args: &Demo, format: Format) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(args, format))
+}
+
+async fn run(args: &Demo, format: Format) -> Result<ExitCode> {
+    let folder = Folder::new()?;
+    let config = settings::config(args.scenario, &folder.0)?;
+    let doors = match args.once {
+        true => None,
+        false => Some(Doors::bind_or_move(&config).await?),
+    };
+    let began = Instant::now();
+    let now = WallClock::start(0).now();
+    let mut traffic = Traffic::new(args.scenario, args.seed, now - DAY);
+    let (core, calls) = history(config, &mut traffic, now - DAY, now).await?;
+    let view = core.fresh_view().await?;
+    writeln!(stderr(), "{calls} calls of one day in {:.1} s", began.elapsed().as_secs_f64())?;
+    print_table(&view, format)?;
+    match doors {
+        None => drop(core.stop().await?),
+        Some(doors) => live(args, core, doors, traffic).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Feeds the history through a private listener on a clock that shows the data's own time.
+async fn history(
+    config: Config,
+    traffic: &mut Traffic,
+    from: Nanos,
+    to: Nanos,
+) -> Result<(Core, usize)> {
+    let meter = Arc::new(Meter::default());
+    let data = open::open(&config, false, &meter)?;
+    let clock = Arc::new(SetClock::default());
+    clock.set(from);
+    let shown: Arc<dyn Clock> = clock.clone();
+    let mut core = Core::with_clock(config, data, meter, shown.clone()).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let receiver = core.receiver(shown, Engine::NO_HORIZON.0);
+    let until = async move { drop(stopped.await) };
+    let door = tokio::spawn(otlp::serve(listener, otlp::grpc_router(receiver), until, DRAIN));
+    let mut feed = Feed::connect(address).await?;
+    let mut calls = 0;
+    let mut at = from;
+    while at < to {
+        let next = (at + MINUTE).min(to);
+        let sent = traffic.between(at, next);
+        calls += sent.calls;
+        clock.set(sent.latest);
+        feed.send(sent).await?;
+        at = next;
+    }
+    // A receiver that is gone has stopped, too.
+    let _ = stop.send(());
+    drop(feed);
+    door.await?;
+    core.set_clock(Arc::new(WallClock::start(clock.now())));
+    Ok((core, calls))
+}
+
+/// Serves, and sends each second what its users do.
+async fn live(args: &Demo, core: Core, doors: Doors, mut traffic: Traffic) -> Result<()> {
+    let clock = core.clock.clone();
+    let server = Server::serve(core, doors).await?;
+    what_next(args, &server)?;
+    let mut feed = Feed::connect(server.addresses[0]).await?;
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut at = clock.now() - SECOND;
+    let stopped = tokio::signal::ctrl_c();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            _ = second.tick() => {
+                let to = clock.now();
+                feed.send(traffic.between(at, to)).await?;
+                at = to;
+            }
+            _ = &mut stopped => break,
+        }
+    }
+    drop(feed);
+    server.stop().await.map(drop)
+}
+
+fn print_table(view: &View, format: Format) -> Result<()> {
+    let experiment = view.experiments.iter().find(|e| e.name == EXPERIMENT);
+    let experiment = experiment.context("the demo's experiment is missing from its own view")?;
+    let mut out = stdout().lock();
+    let document = serde_json::to_value(experiment)?;
+    print::print(&super::read::arms_table(experiment, document), format, &mut out)?;
+    Ok(out.flush()?)
+}
+
+fn what_next(args: &Demo, server: &Server) -> Result<()> {
+    let [grpc, _, web] = server.addresses;
+    let mut out = stderr();
+    writeln!(out)?;
+    writeln!(out, "What there is to find: {}.", args.scenario.story())?;
+    writeln!(out)?;
+    writeln!(out, "  dashboard   http://{web}")?;
+    writeln!(out, "  records     curl http://{web}/api/v1/runs")?;
+    writeln!(out, "  in a shell  armspan arms status {EXPERIMENT} --server http://{web}")?;
+    writeln!(out, "  your spans  OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc}")?;
+    writeln!(out)?;
+    writeln!(out, "Traffic goes on live. Ctrl-C ends it; nothing is kept.")?;
+    Ok(())
+}
+
+/// A temporary folder that goes away with its owner.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let now = WallClock::start(0).now();
+        let path = std::env::temp_dir().join(format!("armspan-demo-{}-{now}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's temporary folder, where it does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
