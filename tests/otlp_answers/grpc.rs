@@ -1,7 +1,8 @@
 //! Over gRPC, on a real socket, with tonic's client.
 
 use crate::support::*;
-use armspan::model::Refused;
+use armspan::log::LocalLog;
+use armspan::model::{Body, Observation, Refused};
 use armspan::otlp::{self, Config};
 use axum::http::{HeaderMap, Request, Version};
 use http_body_util::BodyExt;
@@ -11,6 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tonic::Code;
@@ -182,4 +184,36 @@ async fn bad_framing_is_invalid_argument() {
     let (headers, _) = raw(&Door::new(), vec![0, 0xff, 0xff, 0xff, 0xff]).await;
     assert_eq!(headers["grpc-status"], "3");
     assert!(headers["grpc-message"].to_str().expect("text").contains("larger"));
+}
+
+#[tokio::test]
+async fn what_is_answered_is_in_the_real_log() {
+    let dir = tempfile::TempDir::new().expect("dir");
+    let config = armspan::log::Config {
+        dir: dir.path().to_owned(),
+        segment_bytes: 1 << 16,
+        queue_bytes_max: 32 << 20,
+        disk_free_min: 0,
+        accept_loss: false,
+    };
+    let opened = LocalLog::open(config, Arc::default()).expect("opens");
+    let (log, _tail) = opened.start().expect("starts");
+    let client = Door::around(Arc::new(log.clone())).grpc().await;
+    let mut exports = Vec::new();
+    for trace in 1..=40 {
+        exports.push(client.export(traces(vec![span(&[trace; 16])])));
+    }
+    let answers = futures_util::future::join_all(exports).await;
+    assert!(answers.iter().all(Result::is_ok));
+    // Read while the log is open: what was answered does not depend on an orderly end.
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in armspan::log::read(dir.path(), 0).expect("reads") {
+        let Body::Batch(bytes) = entry.expect("entry").1.body else { panic!("a batch") };
+        for observation in armspan::model::codec::Reader::new(&bytes) {
+            if let Observation::Link(link) = observation.expect("readable") {
+                seen.insert(link.place.trace.0);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 40);
 }

@@ -72,18 +72,21 @@ impl Door {
     }
 
     pub fn with(config: Config) -> Door {
-        let (log, meter) = (Arc::new(FakeLog::default()), Arc::new(Meter::default()));
-        let normalizer = Arc::new(normalizer());
+        let log = Arc::new(FakeLog::default());
+        Door { log: log.clone(), ..Door::build(config, log) }
+    }
+
+    /// Around another log; the fake one stays unused.
+    pub fn around(log: Arc<dyn Log>) -> Door {
+        Door::build(Config::default(), log)
+    }
+
+    fn build(config: Config, log: Arc<dyn Log>) -> Door {
+        let meter = Arc::new(Meter::default());
+        let (normalizer, clock) = (Arc::new(normalizer()), Arc::new(FixedClock));
         let horizon = 7 * 86_400 * 1_000_000_000;
-        let receiver = Receiver::new(
-            config,
-            normalizer,
-            log.clone(),
-            Arc::new(FixedClock),
-            meter.clone(),
-            horizon,
-        );
-        Door { log, meter, receiver: Arc::new(receiver) }
+        let receiver = Receiver::new(config, normalizer, log, clock, meter.clone(), horizon);
+        Door { log: Arc::default(), meter, receiver: Arc::new(receiver) }
     }
 
     pub fn taken(&self) -> usize {
