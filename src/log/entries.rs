@@ -142,6 +142,14 @@ impl Entries {
         if next_first.is_none() && search::is_torn(file, offset, self.floor).map_err(wrap)? {
             return Ok(false);
         }
+        // A server may have been in the middle of writing this frame, and be done by now.
+        let whole = search::frame_at(file, offset, segment.len).map_err(wrap)?;
+        if whole
+            .is_some_and(|(header, _)| self.floor.admits(&header) && header.seq == self.floor.seq)
+        {
+            self.jump(offset).map_err(wrap)?;
+            return Ok(true);
+        }
         let found = search::next_valid(file, offset, self.floor).map_err(wrap)?;
         let resume = found.map(|(_, header)| header.seq).or(next_first);
         let resume = resume.unwrap_or(self.floor.seq);

@@ -28,7 +28,7 @@ pub struct Faults {
     pub syncs: std::sync::atomic::AtomicU64,
 }
 
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl Files {
     /// Writes all bytes at an offset.

@@ -208,7 +208,7 @@ fn find_end(folder: &Path, firsts: &[Position], accept: bool) -> Result<Option<E
     let mut end = None;
     for &first in firsts.iter().rev() {
         let mut entries = Entries::new(folder, first, accept)?;
-        while let Some(entry) = entries.next() {
+        for entry in entries.by_ref() {
             entry?;
         }
         end = Some(entries.end());

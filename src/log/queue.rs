@@ -2,6 +2,7 @@
 //! and waits to be applied. Both count against one bound of bytes; above it, `Busy`.
 
 use super::Config;
+use super::frame::PAYLOAD_BYTES_MAX;
 use crate::model::{Body, Entry, Meter, Nanos, Position, Refused};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -104,6 +105,10 @@ impl Shared {
     /// Queues an entry, or says why not.
     pub fn push(&self, stamp: Nanos, body: Body) -> Result<Answer, Refused> {
         let cost = cost(&body);
+        debug_assert!(cost < PAYLOAD_BYTES_MAX as u64, "requests are bounded far below");
+        if cost > PAYLOAD_BYTES_MAX as u64 {
+            return Err(Refused::Busy);
+        }
         let (answer, result) = oneshot::channel();
         let mut state = self.state();
         if state.failed {

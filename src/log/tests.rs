@@ -388,3 +388,41 @@ fn tear_last(dir: &Path, tear: u64, junk: u8) -> usize {
     std::fs::write(&path, &bytes).expect("tear");
     kept
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Power loss in the middle of a group: any of its sectors may be on the disk or not. What
+    /// was durable stays, what is kept of the group is a prefix, and the start is never refused.
+    #[test]
+    fn power_loss_in_a_group_keeps_what_was_durable(
+        durable in prop::collection::vec(0usize..400, 1..4),
+        group in prop::collection::vec(0usize..900, 1..6),
+        written in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let dir = TempDir::new().expect("dir");
+        fill(dir.path(), &durable);
+        let path = only_segment(dir.path());
+        let mut bytes = std::fs::read(&path).expect("segment");
+        bytes.resize(12 * 512, 0);
+        let before = bytes.clone();
+        let mut at: usize = durable.iter().map(|size| HEADER + size).sum();
+        for (index, size) in group.iter().enumerate() {
+            let seq = (durable.len() + index) as u64;
+            let (epoch, group) = (u64::MAX / 2, index as u32);
+            let header = Header { len: 0, crc: 0, epoch, seq, stamp: 0, group, kind: 1 };
+            let mut framed = Vec::new();
+            frame::append(&mut framed, header, &vec![77; *size]);
+            bytes[at..at + framed.len()].copy_from_slice(&framed);
+            at += framed.len();
+        }
+        for (sector, _) in written.iter().enumerate().filter(|(_, kept)| !**kept) {
+            let range = sector * 512..(sector + 1) * 512;
+            bytes[range.clone()].copy_from_slice(&before[range]);
+        }
+        std::fs::write(&path, &bytes).expect("write");
+        let whole: Vec<usize> = durable.iter().chain(&group).copied().collect();
+        let kept = sizes(dir.path()).expect("never refused");
+        prop_assert!(kept.len() >= durable.len());
+        prop_assert_eq!(&kept[..], &whole[..kept.len()]);
+    }
+}

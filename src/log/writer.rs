@@ -169,8 +169,10 @@ impl Writer {
             .take(len_min)
             .map_err(|error| refused("cannot make a segment", &error))?;
         let wrap = |error| refused("cannot name a segment", &error);
+        // Opened before anything is renamed: too few file handles are no failed sync.
+        let folder = File::open(&self.folder).map_err(wrap)?;
         std::fs::rename(&prepared, segments::path(&self.folder, seq)).map_err(wrap)?;
-        self.files.sync_dir(&self.folder).map_err(|error| failed(&error))?;
+        folder.sync_all().map_err(|error| failed(&error))?;
         let len = self.shared.config.segment_bytes.max(len_min);
         self.current = Some(Current { file, durable: 0, written: 0, len });
         self.shared.update(|state| {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Connections at once; above, new ones wait in the system's backlog.
 const CONNECTIONS_MAX: usize = 4096;
@@ -20,7 +21,7 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const FRAME_BYTES: u32 = 1 << 20;
 const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
-/// How long the head of an HTTP/1.1 request may take.
+/// How long the first byte of a connection, and the head of an HTTP/1.1 request, may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,16 +46,20 @@ pub async fn serve(
         };
         let Some((stream, place)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
+            // One that connects and says nothing must not keep its place for ever.
+            if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
+                return;
+            }
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
             // A client that breaks off, or speaks no HTTP, is no matter of ours.
-            let _ = connection.await;
+            let _ = watcher.watch(connection).await;
             drop(place);
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
+    let _ = timeout(drain, graceful.shutdown()).await;
 }
 
 type Place = tokio::sync::OwnedSemaphorePermit;
