@@ -144,8 +144,8 @@ impl Driver {
             pace.ticked = Instant::now();
             drop(self.log.append(self.clock.now(), Body::Tick));
         }
-        let due = pace.saved.elapsed() >= self.snapshots.every
-            || pace.bytes >= self.snapshots.log_bytes;
+        let due =
+            pace.saved.elapsed() >= self.snapshots.every || pace.bytes >= self.snapshots.log_bytes;
         if due && self.engine.position() > pace.saved_at {
             self.save(pace);
         }

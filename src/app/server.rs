@@ -108,8 +108,7 @@ impl Core {
         let thread = std::thread::Builder::new().name("engine".into());
         let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
         let normalizer = Arc::new(normalizer(&config));
-        let core =
-            Core { log, normalizer, meter, clock, view, config, asks, engine, _lock: lock };
+        let core = Core { log, normalizer, meter, clock, view, config, asks, engine, _lock: lock };
         if fresh {
             core.configure(&core.config.settings()).await?;
         }
@@ -128,12 +127,14 @@ impl Core {
     pub async fn fresh_view(&self) -> Result<Arc<View>> {
         let (next, _) = self.log.depth();
         let asks = self.asks.clone();
-        let view = tokio::task::spawn_blocking(move || loop {
-            let (to, answer) = mpsc::channel();
-            asks.send(Ask::View(to)).ok()?;
-            let view = answer.recv_timeout(ANSWER).ok()?;
-            if view.position >= next {
-                return Some(view);
+        let view = tokio::task::spawn_blocking(move || {
+            loop {
+                let (to, answer) = mpsc::channel();
+                asks.send(Ask::View(to)).ok()?;
+                let view = answer.recv_timeout(ANSWER).ok()?;
+                if view.position >= next {
+                    return Some(view);
+                }
             }
         });
         view.await?.context("the engine does not answer")
@@ -308,12 +309,7 @@ impl Server {
             serving.spawn(otlp::serve(listener, router, until, DRAIN));
         }
         let [grpc, http, web] = addresses;
-        let server = store::Server {
-            grpc,
-            http,
-            web,
-            pid: std::process::id(),
-        };
+        let server = store::Server { grpc, http, web, pid: std::process::id() };
         server.write(&core.config.data)?;
         Ok(Server { core, addresses, stop, serving })
     }
@@ -350,7 +346,5 @@ fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
             web: addresses[2].to_string(),
         },
     });
-    api::http_router(core.api_state())
-        .merge(pages)
-        .route("/metrics", axum::routing::get(metrics))
+    api::http_router(core.api_state()).merge(pages).route("/metrics", axum::routing::get(metrics))
 }

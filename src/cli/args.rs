@@ -1,7 +1,7 @@
 //! Commands and flags.
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::demo::scenario::Scenario;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// An OpenTelemetry collector for online evals: what each traffic arm served, how good it was,

@@ -137,7 +137,7 @@ pub enum Change {
     /// Notes an exposure; a repeat changes nothing.
     Expose(Exposure),
     /// A score by response id whose trace is in another partition.
-    Forward(Score),
+    Forward(TraceId, Score),
 }
 
 /// What turns `old` into `new`, both sorted: take-backs and additions.

@@ -110,20 +110,15 @@ impl Engine {
 
     /// Delivers scores that were addressed to another partition: here there is only one.
     fn forward(&mut self, mut changes: Vec<Change>, now: Nanos) -> Vec<Change> {
-        let scores: Vec<Observation> = changes
+        let scores: Vec<_> = changes
             .iter()
             .filter_map(|change| match change {
-                Change::Forward(score) => Some(Observation::Score(*score)),
+                Change::Forward(trace, score) => Some((*trace, *score)),
                 _ => None,
             })
             .collect();
         if !scores.is_empty() {
-            let (context, dictionary) = (&self.context, &mut self.dictionary);
-            let none = Answers::default();
-            if let join::Step::Done(more) = self.join.step(scores, now, &none, context, dictionary)
-            {
-                changes.extend(more);
-            }
+            changes.extend(self.join.deliver(&scores, now, &self.context, &mut self.dictionary));
         }
         changes
     }

@@ -224,7 +224,6 @@ impl Normalizer {
         batch.count += 1;
         Ok(())
     }
-
 }
 
 fn define(text: &str, batch: &mut Batch) -> Sym {

@@ -125,6 +125,22 @@ impl Join {
         Step::Done(changes)
     }
 
+    /// Takes scores that another partition sent to their trace.
+    pub fn deliver(
+        &mut self,
+        scores: &[(TraceId, Score)],
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) -> Vec<Change> {
+        let (mut touched, mut changes) = (Touched::new(), Vec::new());
+        for (id, score) in scores {
+            self.put_score(*id, score, now, &mut touched, context, dictionary);
+        }
+        self.settle(touched, now, context, dictionary, &mut changes);
+        changes
+    }
+
     /// Resolves what is due and forgets what is too old or does not fit.
     pub fn tick(
         &mut self,
@@ -307,25 +323,32 @@ impl Join {
     ) {
         let id = match score.target {
             Target::Span(id, _) | Target::Trace(id) => id,
-            Target::Response(response) => match self.responses.get(&response).copied() {
-                Some((alias, true)) => {
-                    let score = directed(score, &alias);
-                    return self.take_score(score, now, touched, changes, context, dictionary);
-                }
-                Some((alias, false)) => {
-                    return changes.push(Change::Forward(directed(score, &alias)));
-                }
+            Target::Response(response) => match self.responses.get(&response) {
+                Some((alias, true)) => alias.trace,
+                Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
                 None => return self.hold(response, score, now),
             },
             // A session alone does not say which call, site or run was judged.
             Target::Session(_) => return count(&mut self.counts.orphaned, "session_only"),
         };
+        self.put_score(id, &score, now, touched, context, dictionary);
+    }
+
+    fn put_score(
+        &mut self,
+        id: TraceId,
+        score: &Score,
+        now: Nanos,
+        touched: &mut Touched,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
         self.touch(id, touched, context, dictionary);
         let not_before = self.floor.max(now) + 1;
         let trace = self.traces.entry(id).or_default();
         // A score keeps no old trace alive: only an unknown one needs a place to wait.
         let not_before = if trace.spans.is_empty() { not_before } else { 0 };
-        trace.add_score(&score, not_before);
+        trace.add_score(score, not_before);
     }
 
     fn hold(&mut self, response: UnitHash, score: Score, now: Nanos) {
@@ -359,10 +382,9 @@ impl Join {
             count(&mut self.counts.limits, "response_ids");
         }
         for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
-            let score = directed(score, &alias);
             match local {
-                true => self.take_score(score, now, touched, changes, context, dictionary),
-                false => changes.push(Change::Forward(score)),
+                true => self.put_score(alias.trace, &score, now, touched, context, dictionary),
+                false => changes.push(Change::Forward(alias.trace, score)),
             }
         }
     }
@@ -500,11 +522,6 @@ impl Key {
     fn of(place: Place) -> Self {
         Key { trace: place.trace, minute: crate::model::minute_of(place.end) }
     }
-}
-
-/// A score by response id, now that its call is known.
-fn directed(score: Score, alias: &Alias) -> Score {
-    Score { target: Target::Span(alias.trace, alias.span), ..score }
 }
 
 /// Marks calls as counted that are complete or have waited long enough.

@@ -101,7 +101,8 @@ fn refuse_repeated_responses(trace: &Trace, fates: &mut BTreeMap<usize, Fate>) {
     }
 }
 
-fn response_of(trace: &Trace, at: usize) -> Option<UnitHash> {
+/// The response id of a span, its log events included.
+pub fn response_of(trace: &Trace, at: usize) -> Option<UnitHash> {
     let node = &trace.spans[at];
     let own = node.candidate().and_then(|candidate| candidate.call.response);
     own.or_else(|| trace.contents_of(node.span).iter().find_map(|content| content.response))

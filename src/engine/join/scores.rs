@@ -2,9 +2,9 @@
 //! descendant call, one on a trace to the last chat or completion call under no evaluator.
 
 use super::facts::Census;
-use super::resolve::Fate;
+use super::resolve::{Fate, response_of};
 use super::trace::Trace;
-use crate::model::{Score, SpanId, Target};
+use crate::model::{Score, SpanId, Target, UnitHash};
 use std::collections::BTreeMap;
 
 /// Winning scores by the place of the call they belong to; those without one are counted.
@@ -22,7 +22,8 @@ pub fn by_call(
         let home = match score.target {
             Target::Span(_, span) => home_of(trace, fates, span),
             Target::Trace(_) => last,
-            Target::Response(_) | Target::Session(_) => None,
+            Target::Response(response) => home_of_response(trace, fates, response),
+            Target::Session(_) => None,
         };
         match home {
             Some(at) => out.entry(at).or_default().push(*score),
@@ -37,6 +38,20 @@ fn last_completion(trace: &Trace, fates: &BTreeMap<usize, Fate>) -> Option<usize
         |at: usize| trace.spans[at].candidate().is_some_and(|c| c.call.operation.is_completion());
     let calls = fates.iter().filter(|pair| *pair.1 == Fate::Call && is_completion(*pair.0));
     calls.map(|pair| *pair.0).max_by_key(|at| (trace.spans[*at].end, trace.spans[*at].span))
+}
+
+/// The call of a response id; when none of its spans is one, where a score on them would go.
+fn home_of_response(
+    trace: &Trace,
+    fates: &BTreeMap<usize, Fate>,
+    response: UnitHash,
+) -> Option<usize> {
+    let own = |at: &usize| response_of(trace, *at) == Some(response);
+    let call = fates.iter().find(|(at, fate)| **fate == Fate::Call && own(at));
+    call.map(|pair| *pair.0).or_else(|| {
+        let spans = fates.keys().filter(|at| own(at)).map(|at| trace.spans[*at].span);
+        spans.into_iter().find_map(|span| home_of(trace, fates, span))
+    })
 }
 
 /// The span itself when it is a call, else its last descendant call; an evaluator's span has

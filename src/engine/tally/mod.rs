@@ -47,7 +47,7 @@ impl Tally {
             Change::Add(fact) => self.add(fact, 1, limits),
             Change::Take(fact) => self.add(fact, -1, limits),
             Change::Expose(exposure) => self.expose(exposure, limits),
-            Change::Forward(_) => {}
+            Change::Forward(..) => {}
         }
     }
 
