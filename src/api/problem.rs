@@ -13,7 +13,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The status in words.
-    pub title: String,
+    pub title: &'static str,
     /// The status code.
     pub status: u16,
     /// What was wrong and what to do.
@@ -34,7 +34,7 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Problem {
             kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("error").to_owned(),
+            title: status.canonical_reason().unwrap_or("error"),
             status: status.as_u16(),
             detail: detail.into(),
             candidates: Vec::new(),
