@@ -184,6 +184,7 @@ fn from_score(score: proto::Score) -> Score {
         time: score.time,
         probability: score.probability,
         failed: score.failed,
+        explanation: intake::Dropped,
     }
 }
 

@@ -62,6 +62,20 @@ pub struct Score {
     /// The grader could not judge.
     #[serde(default)]
     pub failed: bool,
+    /// Accepted, and dropped at once: explanations are content.
+    #[serde(default, skip_serializing)]
+    pub explanation: Dropped,
+}
+
+/// Whatever it was, nothing of it is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, JsonSchema)]
+#[schemars(with = "Option<String>")]
+pub struct Dropped;
+
+impl<'de> Deserialize<'de> for Dropped {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(input).map(|_| Dropped)
+    }
 }
 
 /// Who judged.

@@ -77,4 +77,4 @@ pub struct SeriesQuery {
 #[cfg(test)]
 mod generated_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,8 +3,10 @@
 use crate::model::log::Refused;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use prost::Message;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tonic::metadata::MetadataValue;
 
 /// A problem document; `type` is always `about:blank`.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -13,7 +15,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The status in words.
-    pub title: String,
+    pub title: &'static str,
     /// The status code.
     pub status: u16,
     /// What was wrong and what to do.
@@ -34,7 +36,7 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Problem {
             kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("error").to_owned(),
+            title: status.canonical_reason().unwrap_or("error"),
             status: status.as_u16(),
             detail: detail.into(),
             candidates: Vec::new(),
@@ -87,6 +89,55 @@ impl From<Problem> for tonic::Status {
             "" => problem.detail,
             near => format!("{}: {near}", problem.detail),
         };
-        tonic::Status::new(code, text)
+        match problem.retry_after {
+            Some(seconds) => retryable(code, text, i64::from(seconds)),
+            None => tonic::Status::new(code, text),
+        }
+    }
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+/// A status that says when to come back, in both trailers that clients read.
+fn retryable(code: tonic::Code, message: String, seconds: i64) -> tonic::Status {
+    let delay = prost_types::Duration { seconds, nanos: 0 };
+    let info = RetryInfo { retry_delay: Some(delay) }.encode_to_vec();
+    let type_url = "type.googleapis.com/google.rpc.RetryInfo".to_owned();
+    let details = vec![prost_types::Any { type_url, value: info.clone() }];
+    let whole = RpcStatus { code: code as i32, message: message.clone(), details }.encode_to_vec();
+    let mut status = tonic::Status::with_details(code, message, whole.into());
+    let value = MetadataValue::from_bytes(&info);
+    status.metadata_mut().insert_bin("google.rpc.retryinfo-bin", value);
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_says_when_to_come_back_over_grpc_too() {
+        let status = tonic::Status::from(Problem::from(Refused::Busy));
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        let whole = RpcStatus::decode(status.details()).expect("status");
+        let info = RetryInfo::decode(whole.details[0].value.as_slice()).expect("info");
+        assert_eq!(info.retry_delay.map(|delay| delay.seconds), Some(1));
+        assert!(status.metadata().get_bin("google.rpc.retryinfo-bin").is_some());
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use tower::ServiceExt;
 
 #[derive(Default)]
-struct FakeLog {
+pub struct FakeLog {
     entries: Mutex<Vec<Body>>,
     refuse: Option<Refused>,
 }
@@ -77,11 +77,11 @@ fn view() -> View {
     }
 }
 
-fn state_over(log: Arc<FakeLog>) -> ApiState {
+pub fn state_over(log: Arc<FakeLog>) -> ApiState {
     ApiState {
         view: Arc::new(ArcSwap::from_pointee(view())),
         meter: Arc::new(Meter::default()),
-        normalizer: Arc::new(Normalizer::default()),
+        normalizer: Arc::new(normalizer()),
         log,
         clock: Arc::new(FakeClock),
         series: Arc::new(|query| {
@@ -99,6 +99,10 @@ async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (StatusCo
     let bytes = response.into_body().collect().await.expect("body").to_bytes();
     let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     (status, json, kind.unwrap_or_default())
+}
+
+fn normalizer() -> Normalizer {
+    Normalizer
 }
 
 fn router() -> Router {
@@ -185,15 +189,36 @@ async fn good_items_are_logged_and_bad_ones_named() {
         {"value": 1, "trace_id": TRACE},
         {"name": "ok", "value": 1},
         {"name": "ok", "value": 1, "trace_id": TRACE, "time": "yesterday"},
+        {"name": "ok", "explication": "the secret text", "trace_id": TRACE},
         {"name": "ok", "explanation": "the secret text", "trace_id": TRACE},
     ]});
     let (status, receipt, _) = ask(&router, "POST", "/api/v1/scores", &body.to_string()).await;
-    assert_eq!((status.as_u16(), &receipt["accepted"]), (200, &json!(1)));
+    assert_eq!((status.as_u16(), &receipt["accepted"]), (200, &json!(2)));
     let places: Vec<&Value> =
         receipt["errors"].as_array().expect("list").iter().map(|e| &e["index"]).collect();
     assert_eq!(places, [1, 2, 3, 4]);
     assert!(!receipt.to_string().contains("secret") && !receipt.to_string().contains("yesterday"));
-    assert_eq!(log.entries.lock().expect("lock").len(), 1);
+    let entries = log.entries.lock().expect("lock");
+    let [Body::Batch(bytes)] = entries.as_slice() else { panic!("one batch is in the log") };
+    assert!(!bytes.windows(6).any(|part| part == b"secret"), "content is in the log");
+}
+
+#[tokio::test]
+async fn a_listener_hears_what_changes_and_nothing_else() {
+    let state = state_over(Arc::default());
+    let request = Request::get("/api/v1/events").body(HttpBody::empty()).expect("request");
+    let response = http_router(state.clone()).oneshot(request).await.expect("response");
+    let mut next = view();
+    next.position += 1;
+    let change =
+        json!({"at": "2026-11-23T14:02:11Z", "arm": "B", "field": "model.revision", "to": "m-2"});
+    let site = json!({"site": "answer", "epoch": 1, "calls": 9, "arms": [], "all_epochs": [], "changes": [change]});
+    next.experiments[0].sites = vec![serde_json::from_value(site).expect("site")];
+    // The connection takes its bearings when it is first read; the view moves on after that.
+    tokio::spawn(async move { state.view.store(Arc::new(next)) });
+    let frame = response.into_body().frame().await.expect("frame").expect("data");
+    let text = String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text");
+    assert!(text.starts_with("event: change\n") && text.contains("\"to\":\"m-2\""), "{text}");
 }
 
 #[tokio::test]

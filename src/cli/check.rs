@@ -18,11 +18,12 @@ pub fn check(
     let config =
         config::load(args.config.as_deref(), &config::process_env, &config::Flags::default())?;
     if args.print_effective {
-        return Ok(match format {
+        match format {
             Format::Json => writeln!(out, "{:#}", config.effective_json())?,
             Format::Jsonl => writeln!(out, "{}", config.effective_json())?,
             _ => write!(out, "{}", config.effective())?,
-        });
+        }
+        return Ok(());
     }
     let name = match &args.config {
         Some(path) => path.display().to_string(),

@@ -10,6 +10,7 @@ pub mod read;
 mod replay;
 mod serve;
 
+use crate::sink::jsonl::records_jsonl;
 use anyhow::Result;
 use args::{Args, Arms, Command, Export, Runs};
 use clap::CommandFactory;
@@ -58,12 +59,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
         }
         Command::Version => writeln!(stdout(), "armspan {}", env!("CARGO_PKG_VERSION"))?,
-        Command::Status(_)
-        | Command::Arms { .. }
-        | Command::Runs { .. }
-        | Command::Export { .. } => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let data = runtime.block_on(ask(&args.command))?;
+        Command::Export { command } => runtime()?.block_on(export(command))?,
+        Command::Status(_) | Command::Arms { .. } | Command::Runs { .. } => {
+            let data = runtime()?.block_on(ask(&args.command))?;
             print_data(args, &data)?;
         }
     }
@@ -72,12 +70,21 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
 
 fn print_data(args: &Args, data: &Data) -> Result<()> {
     let mut out = stdout().lock();
-    match args.command {
-        // The form is the command's own.
-        Command::Export { .. } => print::print(data, args::Format::Jsonl, &mut out)?,
-        _ => print::print(data, args.output, &mut out)?,
-    }
+    print::print(data, args.output, &mut out)?;
     Ok(out.flush()?)
+}
+
+/// The form of an export is the command's own, and the bytes are those of the JSONL sink.
+async fn export(export: &Export) -> Result<()> {
+    let Export::Jsonl { experiment, server } = export;
+    let records = read::export(&Client::new(server)?, experiment).await?;
+    let mut out = stdout().lock();
+    out.write_all(records_jsonl(&records).as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn ask(command: &Command) -> Result<Data> {
@@ -92,10 +99,6 @@ async fn ask(command: &Command) -> Result<Data> {
         }
         Command::Runs { command: Runs::Show { run, server } } => {
             read::run(&Client::new(server)?, run).await
-        }
-        Command::Export { command: Export::Jsonl { experiment, server } } => {
-            let items = read::export(&Client::new(server)?, experiment).await?;
-            Ok(Data { items, ..Data::default() })
         }
         _ => Ok(Data::default()),
     }

@@ -226,8 +226,9 @@ pub async fn status(client: &Client) -> Result<Data> {
 }
 
 /// `armspan export jsonl`: the records as they are.
-pub async fn export(client: &Client, experiment: &Option<String>) -> Result<Vec<Json>> {
-    client.all_runs(&[("experiment", experiment)]).await
+pub async fn export(client: &Client, experiment: &Option<String>) -> Result<Vec<RunRecord>> {
+    let runs = client.all_runs(&[("experiment", experiment)]).await?;
+    runs.iter().map(typed).collect()
 }
 
 /// A document as a table of its leaves.
@@ -287,5 +288,45 @@ mod tests {
         assert_eq!(by(flag).expect("given"), "http://h:1");
         let none = Server { data: Some("no/such".into()), ..Server::default() };
         assert!(by(none).expect_err("none").to_string().contains("no server runs"));
+    }
+
+    /// A server with the view of the API's tests.
+    async fn served() -> Client {
+        let state = crate::api::tests::state_over(std::sync::Arc::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let address = listener.local_addr().expect("address").to_string();
+        let router = crate::api::http_router(state);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Client::new(&Server { server: Some(address), data: None }).expect("client")
+    }
+
+    #[tokio::test]
+    async fn commands_read_a_running_server() {
+        let client = served().await;
+        let (arm, none) = (Some("A".to_owned()), None);
+        let found = runs(&client, &[("arm", &arm), ("site", &none)]).await.expect("runs");
+        assert_eq!(found.rows.len(), 2);
+        assert_eq!(found.rows[0][..4], ["aa11", "bot", "answer", "A"].map(str::to_owned));
+        let shown = run(&client, "bb").await.expect("run");
+        assert!(shown.rows.contains(&vec!["run.arm".to_owned(), "B".to_owned()]));
+        let told = run(&client, "aa").await.expect_err("ambiguous").to_string();
+        assert!(told.contains("aa11") && told.contains("aa22"), "{told}");
+        let told = arms(&client, "bto").await.expect_err("unknown").to_string();
+        assert!(told.contains("near: bot"), "{told}");
+        assert_eq!(export(&client, &none).await.expect("records").len(), 3);
+        let document = status(&client).await.expect("status").document;
+        assert_eq!(document["queue"]["bytes"], 11);
+    }
+
+    #[test]
+    fn the_arms_table_has_a_row_an_arm_with_levels_people_read() {
+        let view = crate::web::tests::sample();
+        let data = arms_table(&view.experiments[0], Json::Null);
+        let columns: Vec<&str> = data.columns.iter().map(String::as_str).collect();
+        assert_eq!(columns[7..], [">answer_ok", ">error_rate", ">latency_p95", ">cost"]);
+        let row: Vec<&str> = data.rows[2].iter().map(String::as_str).collect();
+        assert_eq!(row[..4], ["answer", "C", "gpt-4o-mini-2024-07-18", "3,890"]);
+        assert_eq!(row[7..], ["81.5 %", "1.23 %", "2.40 s", "$0.00131"]);
+        assert_eq!(data.items.len(), 3);
     }
 }

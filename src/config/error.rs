@@ -66,7 +66,11 @@ impl Error {
         let known = error.location().map(|at| (at.line(), at.column()));
         // A value that we refuse ourselves has no place, or only that of the map around it.
         let ours = known.is_none() || text.starts_with("invalid value");
-        let found = if ours { place_of_quoted(source, text) } else { None };
+        let found = match text.strip_prefix("unknown field `").and_then(|t| t.split('`').next()) {
+            Some(key) => place_of_key(source, key, known),
+            None if ours => place_of_quoted(source, text),
+            None => None,
+        };
         let (line, column) = found.or(known).unwrap_or((0, 0));
         Error::Malformed { path, line, column, what: with_nearest(text) }
     }
@@ -75,6 +79,28 @@ impl Error {
     pub fn from_problem(path: PathBuf, problem: Problem) -> Self {
         Error::Malformed { path, line: problem.line, column: problem.column, what: problem.what }
     }
+}
+
+/// Where an unknown key stands: the parser names the map around it when another map came before
+/// it in the same one.
+fn place_of_key(source: &str, key: &str, near: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    let (line, column) = near.unwrap_or((1, 1));
+    let is_key = |text: &str| {
+        let rest = text.trim_start_matches(['"', '\'']).strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+    };
+    let lines = source.lines().zip(1..).skip_while(|numbered| numbered.1 < line);
+    let mut places = lines.flat_map(|(text, number)| {
+        let first = if number == line { column as usize - 1 } else { 0 };
+        let starts = text.char_indices().enumerate().skip(first);
+        let before = |at: usize| text[..at].chars().next_back();
+        starts
+            .filter(move |(_, (at, _))| {
+                before(*at).is_none_or(|c| " {,-".contains(c)) && is_key(&text[*at..])
+            })
+            .map(move |(column, _)| (number, column as u64 + 1))
+    });
+    places.next()
 }
 
 /// Where the value that a message quotes stands in the file.

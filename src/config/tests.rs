@@ -49,9 +49,15 @@ fn nothing_at_all_gives_the_defaults() {
 fn an_unknown_key_has_a_place_and_a_near_name() {
     let text = "data: x\nlisten:\n  grcp: 127.0.0.1:1\n";
     assert_eq!(error(text), "armspan.yaml:3:3: unknown key \"grcp\"; did you mean \"grpc\"?");
+    let text = "listen:\n  web: 127.0.0.1:1\nlinks: {}\nexperimnts: {}\n";
+    assert!(
+        error(text).starts_with("armspan.yaml:4:1: unknown key \"experimnts\""),
+        "{}",
+        error(text)
+    );
     let text = "metrics:\n  ok: {from: score, rnage: [0, 1]}\n";
     let told = error(text);
-    assert!(told.starts_with("armspan.yaml:2:"), "{told}");
+    assert!(told.starts_with("armspan.yaml:2:21: "), "{told}");
     assert!(told.contains("\"rnage\"") && told.contains("\"range\""), "{told}");
 }
 

@@ -68,7 +68,7 @@ pub fn minute(at: &str) -> String {
 
 fn dollars(value: f64) -> String {
     match value.abs() {
-        zero if zero == 0.0 => "$0".to_owned(),
+        0.0 => "$0".to_owned(),
         large if large >= 1.0 => format!("${value:.2}"),
         _ => format!("${}", digits(value)),
     }

@@ -9,6 +9,7 @@ mod status;
 mod waiting;
 
 use crate::model::meter::Meter;
+use crate::model::record::RunRecord;
 use crate::model::view::View;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -79,8 +80,10 @@ async fn index(State(state): State<WebState>) -> Markup {
 
 async fn run_page(State(state): State<WebState>, Path(id): Path<String>) -> Response {
     let view = state.view.load();
-    let matching = view.runs.iter().filter(|record| record.run.id.starts_with(&id));
-    match matching.max_by_key(|record| record.window.epoch) {
+    let matching = || view.runs.iter().filter(|record| record.run.id.starts_with(&id));
+    let newest = matching().max_by_key(|record| record.window.epoch);
+    let one_run = |found: &&RunRecord| matching().all(|record| record.run.id == found.run.id);
+    match newest.filter(one_run) {
         Some(record) => run::page(record).into_response(),
         None => (StatusCode::NOT_FOUND, run::absent()).into_response(),
     }
@@ -91,4 +94,4 @@ async fn status_page(State(state): State<WebState>) -> Markup {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
