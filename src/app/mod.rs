@@ -2,9 +2,11 @@
 
 pub mod clock;
 pub mod driver;
+pub mod files;
 pub mod fold;
 mod grpc;
 pub mod open;
+pub mod replay;
 pub mod server;
 pub mod telemetry;
 

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::LocalLog;
 use crate::model::{Body, Clock, Log, Meter, Nanos, SECOND, Settings, View};
-use crate::normalize::{self, Normalizer};
+use crate::normalize::Normalizer;
 use crate::otlp::{self, Receiver};
 use crate::sink::jsonl::Jsonl;
 use crate::sink::prometheus::Prometheus;
@@ -107,7 +107,7 @@ impl Core {
         };
         let thread = std::thread::Builder::new().name("engine".into());
         let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
-        let normalizer = Arc::new(normalizer(&config));
+        let normalizer = Arc::new(super::replay::normalizer(&config));
         let core = Core { log, normalizer, meter, clock, view, config, asks, engine, _lock: lock };
         if fresh {
             core.configure(&core.config.settings()).await?;
@@ -217,15 +217,6 @@ fn snapshots(config: &Config) -> Snapshots {
         every: Duration::from_nanos(config.snapshot.every.0),
         log_bytes: config.snapshot.log_bytes,
     }
-}
-
-fn normalizer(config: &Config) -> Normalizer {
-    Normalizer::new(normalize::Config {
-        mapping: config.normalize.mapping.clone(),
-        hash_key: config.normalize.hash_key.reveal().map(str::to_owned),
-        hash_key_id: config.normalize.hash_key_id.clone(),
-        experiments: config.settings().experiments.keys().cloned().collect(),
-    })
 }
 
 fn recorder(config: &Config) -> Result<Recorder> {

@@ -11,6 +11,7 @@ mod series;
 pub use series::Query;
 
 use super::Engine;
+use super::fact::RunKey;
 use super::tally::run::Run;
 use crate::identify;
 use crate::model::canonical::{jcs, sha256_text};
@@ -87,6 +88,22 @@ impl Engine {
         let mut list: Vec<Shown> = shown.into_values().collect();
         list.sort_by_key(|shown| (-shown.run.calls, shown.set));
         list
+    }
+
+    /// The id of the run under which the facts of a key are shown, after folding.
+    pub fn run_of(&self, key: &RunKey) -> Option<String> {
+        let runs: Vec<(SetId, i64)> = self
+            .tally
+            .runs_of(key.experiment)
+            .filter(|(k, _)| (k.site, k.arm, k.epoch) == (key.site, key.arm, key.epoch))
+            .map(|(k, run)| (k.set, run.calls))
+            .collect();
+        let facets: Vec<_> = runs.iter().map(|pair| self.dictionary.set(pair.0)).collect();
+        let sets: Vec<_> = runs.iter().zip(&facets).map(|(r, set)| (r.0, &**set, r.1)).collect();
+        let folded = identify::fold(&sets).into_iter().find(|folded| folded.set == key.set)?;
+        let (arm, site) = (self.dictionary.text(key.arm), self.dictionary.text(key.site));
+        let experiment = self.experiment_name(key.experiment);
+        Some(record::run_id(self, &experiment, arm, site, folded.into))
     }
 
     fn counts(&self) -> Counts {
