@@ -8,7 +8,7 @@ use crate::model::entry::Body;
 use crate::model::id::Nanos;
 use crate::model::meter::Meter;
 use crate::model::reject::Reject;
-use crate::normalize::{AssignmentInput, ScoreInput};
+use crate::normalize::{AssignmentInput, GraderInput, ScoreInput};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -265,9 +265,11 @@ fn add_score(state: &ApiState, score: &Score, now: Nanos, batch: &mut Batch) -> 
         span_id: score.span_id.as_deref(),
         response_id: score.response_id.as_deref(),
         session_id: score.session_id.as_deref(),
-        grader_name: grader.name.as_deref(),
-        grader_version: grader.version.as_deref(),
-        grader_model: grader.model.as_deref(),
+        grader: GraderInput {
+            name: grader.name.as_deref(),
+            version: grader.version.as_deref(),
+            model: grader.model.as_deref(),
+        },
         annotator: score.annotator.as_deref(),
         time: time_of(score.time.as_deref(), now)?,
         probability: probability_of(score.probability)?,
@@ -284,12 +286,12 @@ fn add_assignment(
 ) -> Result<(), Fault> {
     let input = AssignmentInput {
         trace_id: assignment.trace_id.as_deref(),
-        span_id: assignment.span_id.as_deref(),
         experiment: &assignment.experiment,
         arm: &assignment.arm,
         unit: assignment.unit.as_deref(),
         time: time_of(assignment.time.as_deref(), now)?,
         probability: probability_of(assignment.probability)?,
+        service: None,
     };
     state.normalizer.assignment(&input, batch).map_err(|reason| refused(state, reason))
 }

@@ -102,7 +102,7 @@ async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (StatusCo
 }
 
 fn normalizer() -> Normalizer {
-    Normalizer
+    Normalizer::new(crate::normalize::Config::default())
 }
 
 fn router() -> Router {
@@ -190,7 +190,7 @@ async fn good_items_are_logged_and_bad_ones_named() {
         {"name": "ok", "value": 1},
         {"name": "ok", "value": 1, "trace_id": TRACE, "time": "yesterday"},
         {"name": "ok", "explication": "the secret text", "trace_id": TRACE},
-        {"name": "ok", "explanation": "the secret text", "trace_id": TRACE},
+        {"name": "ok", "value": 0.5, "explanation": "the secret text", "trace_id": TRACE},
     ]});
     let (status, receipt, _) = ask(&router, "POST", "/api/v1/scores", &body.to_string()).await;
     assert_eq!((status.as_u16(), &receipt["accepted"]), (200, &json!(2)));
@@ -262,8 +262,12 @@ async fn grpc_gives_the_same_as_json() {
     let asked = proto::GetRunRequest { id: "aa".into() };
     let told = services.get_run(tonic::Request::new(asked)).await.expect_err("ambiguous");
     assert_eq!(told.code(), tonic::Code::FailedPrecondition);
-    let score =
-        proto::Score { name: "ok".into(), trace_id: Some(TRACE.into()), ..Default::default() };
+    let score = proto::Score {
+        name: "ok".into(),
+        value: Some(1.0),
+        trace_id: Some(TRACE.into()),
+        ..Default::default()
+    };
     let asked = proto::RecordScoresRequest { scores: vec![score, proto::Score::default()] };
     let receipt = services.record_scores(tonic::Request::new(asked)).await.expect("receipt");
     assert_eq!((receipt.get_ref().accepted, receipt.get_ref().errors[0].index), (1, 1));

@@ -34,8 +34,7 @@ pub fn read(path: &Path) -> Result<Vec<Payload>> {
     if length.with_context(|| format!("cannot read {}", path.display()))? > FILE_BYTES_MAX {
         bail!("{} is larger than 1 GiB; split it by lines or requests", path.display());
     }
-    let bytes =
-        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let hint = name.as_deref().and_then(signal_of_name);
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -60,7 +59,9 @@ fn read_json(text: &[u8]) -> Result<Vec<Payload>> {
     let read: Result<Vec<Payload>> =
         full.map(|(at, line)| document(line).with_context(|| format!("line {}", at + 1))).collect();
     // When it is one broken document, the error of the whole is the better one.
-    read.or_else(|error| if text.contains(&b'\n') { document(text).map(|one| vec![one]) } else { Err(error) })
+    read.or_else(|error| {
+        if text.contains(&b'\n') { document(text).map(|one| vec![one]) } else { Err(error) }
+    })
 }
 
 fn document(text: &[u8]) -> Result<Payload> {
@@ -83,17 +84,18 @@ fn read_protobuf(bytes: Vec<u8>, hint: Option<Signal>) -> Result<Vec<Payload>> {
 }
 
 /// All requests nest resource → scope → item in fields 1, 2, 2. A span begins with its trace id
-/// (field 1, bytes), a log record with its time (field 1, fixed).
+/// (field 1, 16 bytes) and its span id (field 2, 8 bytes), a metric with its name (field 1); a log
+/// record has no length-delimited field 1.
 fn guess(bytes: &[u8]) -> Option<Signal> {
     let resource = field(bytes, 1)?;
     let scope = field(resource, 2)?;
     let item = field(scope, 2)?;
-    match item.first()? {
-        0x0a if item.get(1) == Some(&16) => Some(Signal::Traces),
-        0x09 | 0x59 => Some(Signal::Logs),
-        0x0a => Some(Signal::Metrics),
-        _ => None,
-    }
+    let has_ids = item.get(1) == Some(&16) && item.get(18..20) == Some(&[0x12, 8]);
+    Some(match item.first()? {
+        0x0a if has_ids => Signal::Traces,
+        0x0a => Signal::Metrics,
+        _ => Signal::Logs,
+    })
 }
 
 /// The first length-delimited field of this number.
@@ -143,8 +145,14 @@ mod tests {
 
     #[test]
     fn protobuf_is_told_apart_without_a_name() {
-        assert_eq!(guess(&corpus("python/openai_v2/v130_chat_default.traces.pb")), Some(Signal::Traces));
-        assert_eq!(guess(&corpus("python/openai_v2/v130_chat_default.logs.pb")), Some(Signal::Logs));
+        assert_eq!(
+            guess(&corpus("python/openai_v2/v130_chat_default.traces.pb")),
+            Some(Signal::Traces)
+        );
+        assert_eq!(
+            guess(&corpus("python/openai_v2/v130_chat_default.logs.pb")),
+            Some(Signal::Logs)
+        );
         assert_eq!(guess(b"\xff\xff\xff"), None);
     }
 

@@ -91,7 +91,8 @@ fn line(one: &Understood, fold: &mut Fold) -> Json {
             Fate::Call => add_call(&mut out, one, trace, &explained, fold),
             Fate::Wrapper => {
                 out["kind"] = json!("wrapper");
-                out["reason"] = json!("a span below it, or one with the same response id, is the call");
+                out["reason"] =
+                    json!("a span below it, or one with the same response id, is the call");
             }
             Fate::Judge => {
                 out["kind"] = json!("ignored");

@@ -46,7 +46,10 @@ fn view(args: &Replay) -> Result<View> {
         return Ok(replay::log(dir)?.view());
     }
     if let Some(dir) = files.iter().find(|path| path.is_dir()) {
-        bail!("{} is no data folder of armspan; name OTLP files, or one data folder", dir.display());
+        bail!(
+            "{} is no data folder of armspan; name OTLP files, or one data folder",
+            dir.display()
+        );
     }
     let config = load(args.files.config.as_deref())?;
     Ok(replay::otlp(&config, files, &mut Blind)?.engine.view())

@@ -57,7 +57,7 @@ impl Clock for FixedClock {
 
 /// The normaliser of these tests.
 pub fn normalizer() -> Normalizer {
-    Normalizer
+    Normalizer::new(armspan::normalize::Config::default())
 }
 
 pub struct Door {

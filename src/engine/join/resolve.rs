@@ -220,9 +220,24 @@ pub fn unit_of(units: &Units, arm: &Arm, context: &Context) -> Option<(UnitHash,
     };
     match context.experiments.get(&arm.experiment).and_then(|state| state.unit) {
         Some(kind) => of_kind(kind),
-        None => [UnitKind::Explicit, UnitKind::User, UnitKind::Session, UnitKind::Conversation]
-            .into_iter()
-            .find_map(of_kind),
+        None => units
+            .explicit
+            .map(|unit| (unit, UnitKind::Explicit))
+            .or_else(|| arm.context.map(|unit| (unit, kind_of_context(unit, units))))
+            .or_else(|| {
+                let kinds = [UnitKind::User, UnitKind::Session, UnitKind::Conversation];
+                kinds.into_iter().find_map(of_kind)
+            }),
+    }
+}
+
+/// A flag's context id is most often the user's id; then it is called that.
+fn kind_of_context(unit: UnitHash, units: &Units) -> UnitKind {
+    match Some(unit) {
+        same if same == units.user => UnitKind::User,
+        same if same == units.session => UnitKind::Session,
+        same if same == units.conversation => UnitKind::Conversation,
+        _ => UnitKind::Explicit,
     }
 }
 
