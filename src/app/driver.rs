@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub struct Driver {
     pub clock: Arc<dyn Clock>,
     /// Views go there.
     pub view: Arc<ArcSwap<View>>,
+    /// The next position to apply, for those who wait until something is applied.
+    pub applied: Arc<AtomicU64>,
     /// Counters of the doors.
     pub meter: Arc<Meter>,
     /// Questions come from there.
@@ -126,6 +128,7 @@ impl Driver {
                 drop(self.log.append(self.clock.now(), Body::Decision(decision)));
             }
         }
+        self.applied.store(position + 1, Relaxed);
         let hour = self.engine.log_time() / RECORD_EVERY;
         if output.cut || hour > pace.recorded / RECORD_EVERY {
             pace.recorded = self.engine.log_time();

@@ -23,6 +23,7 @@ use axum::Router;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,6 +33,8 @@ use tokio::task::JoinSet;
 
 /// How long requests that run may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether everything is applied.
+const SETTLE_POLL: Duration = Duration::from_micros(100);
 /// How long a question to the engine may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,7 @@ pub struct Core {
     pub view: Arc<ArcSwap<View>>,
     /// Checked settings.
     pub config: Config,
+    applied: Arc<AtomicU64>,
     asks: mpsc::Sender<Ask>,
     engine: JoinHandle<Engine>,
     _lock: store::Lock,
@@ -94,8 +98,10 @@ impl Core {
         let fresh = engine.position() == 0 || *engine.settings() != config.settings();
         let view = Arc::new(ArcSwap::from_pointee(engine.view()));
         let (asks, questions) = mpsc::channel();
+        let applied = Arc::new(AtomicU64::new(engine.position()));
         let driver = Driver {
             engine,
+            applied: applied.clone(),
             log: log.clone(),
             tail,
             clock: clock.clone(),
@@ -108,7 +114,7 @@ impl Core {
         let thread = std::thread::Builder::new().name("engine".into());
         let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
         let normalizer = Arc::new(super::replay::normalizer(&config));
-        let core = Core { log, normalizer, meter, clock, view, config, asks, engine, _lock: lock };
+        let core = Core { log, normalizer, meter, clock, view, config, applied, asks, engine, _lock: lock };
         if fresh {
             core.configure(&core.config.settings()).await?;
         }
@@ -138,6 +144,14 @@ impl Core {
             }
         });
         view.await?.context("the engine does not answer")
+    }
+
+    /// Waits until everything that is in the log is applied, what `watch` settled by it too:
+    /// history that is fed this way gives the same state each time.
+    pub async fn settle(&self) {
+        while self.applied.load(Relaxed) < self.log.depth().0 {
+            tokio::time::sleep(SETTLE_POLL).await;
+        }
     }
 
     /// A receiver of OTLP with a clock and a horizon of its own.

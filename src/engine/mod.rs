@@ -184,7 +184,6 @@ impl Engine {
         if closed <= self.watch.looked {
             return;
         }
-        self.tally.weigh(&self.context.settings.limits);
         let Engine { context, dictionary, tally, join, watch, log_time, .. } = self;
         let scene = Scene { context, dictionary, tally, census: &join.census, now: *log_time };
         output.decisions.extend(watch.look(closed, &scene));

@@ -45,7 +45,8 @@ async fn run(args: &Demo, format: Format) -> Result<ExitCode> {
         false => Some(Doors::bind_or_move(&config).await?),
     };
     let began = Instant::now();
-    let now = WallClock::start(0).now();
+    // From a full minute on: the same seed then gives the same figures.
+    let now = WallClock::start(0).now() / MINUTE * MINUTE;
     let mut traffic = Traffic::new(args.scenario, args.seed, now - DAY);
     let (core, calls) = history(config, &mut traffic, now - DAY, now).await?;
     let view = core.fresh_view().await?;
@@ -86,6 +87,7 @@ async fn history(
         calls += sent.calls;
         clock.set(sent.latest);
         feed.send(sent).await?;
+        core.settle().await;
         at = next;
     }
     // A receiver that is gone has stopped, too.

@@ -23,7 +23,12 @@ pub struct Tally {
     register: Register,
     admitted: Admitted,
     bytes: u64,
+    /// Facts since the size was last measured.
+    unweighed: u32,
 }
+
+/// Facts after which the size is measured anew.
+const WEIGH_EVERY: u32 = 16_384;
 
 /// Names that found room. A name, once admitted, stays: what was added under `other` must be
 /// taken back under `other`.
@@ -53,6 +58,10 @@ impl Tally {
 
     fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits) {
         let key = self.admit(fact.run, limits);
+        self.unweighed += 1;
+        if self.unweighed > WEIGH_EVERY {
+            self.weigh(limits);
+        }
         let run = self.runs.entry(key).or_default();
         run.add(fact, sign);
         let units = match register_as(fact) {
@@ -68,8 +77,9 @@ impl Tally {
         }
     }
 
-    /// Measures its size anew; called at every look, since it is too slow for every fact.
-    pub fn weigh(&mut self, limits: &Limits) {
+    /// Measures its size anew, which is too slow for every fact.
+    fn weigh(&mut self, limits: &Limits) {
+        self.unweighed = 0;
         self.bytes = self.runs.values().map(Run::bytes).sum();
         self.admitted.closed |= self.bytes > limits.tally_bytes_max;
     }

@@ -187,8 +187,19 @@ impl Run {
         }
     }
 
-    /// Adds all of another: runs that are shown as one, or the same run of another partition.
+    /// Adds all of another: the same run of another partition.
     pub fn merge(&mut self, other: &Run) {
+        self.pool(other);
+        for (measure, sums) in &other.measures {
+            let own = self.measures.entry(*measure).or_default();
+            own.windows.merge(&sums.windows);
+            own.buckets.merge(&sums.buckets);
+        }
+    }
+
+    /// Adds all of another but what only charts and intervals need (windows, buckets): for the
+    /// figures of runs that are shown as one.
+    pub fn pool(&mut self, other: &Run) {
         self.calls += other.calls;
         self.repeats += other.repeats;
         self.units += other.units;
@@ -202,7 +213,7 @@ impl Run {
         other.kinds.iter().for_each(|(kind, n)| bump(&mut self.kinds, *kind, *n));
         other.inputs.iter().for_each(|(input, n)| bump(&mut self.inputs, *input, *n));
         for (measure, sums) in &other.measures {
-            self.measures.entry(*measure).or_default().merge(sums);
+            self.measures.entry(*measure).or_default().pool(sums);
         }
         self.seen = match (self.seen, other.seen) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
@@ -230,18 +241,16 @@ impl Run {
 }
 
 impl Sums {
-    /// Adds all of another.
-    pub fn merge(&mut self, other: &Sums) {
+    /// Adds all of another but windows and buckets.
+    pub fn pool(&mut self, other: &Sums) {
         self.n += other.n;
         self.units += other.units;
         self.y += other.y;
         self.w += other.w;
         self.ww += other.ww;
-        self.buckets.merge(&other.buckets);
         if let Some(more) = &other.histogram {
             self.histogram.get_or_insert_default().merge(more);
         }
-        self.windows.merge(&other.windows);
     }
 
     /// The ratio in units of the metric; `per_unit` integer units make one. Both sums carry the

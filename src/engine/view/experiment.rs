@@ -102,7 +102,7 @@ fn arm_view(
     let shown: Vec<Shown> =
         epochs.iter().rev().flat_map(|e| engine.shown(experiment, site, arm, *e)).collect();
     let mut pooled = Run::default();
-    shown.iter().for_each(|s| pooled.merge(&s.run));
+    shown.iter().for_each(|s| pooled.pool(&s.run));
     if shown.is_empty() {
         return None;
     }

@@ -82,7 +82,7 @@ impl Engine {
         for (folded, (_, run)) in identify::fold(&sets).into_iter().zip(&runs) {
             let empty = || Shown { set: folded.into, run: Run::default(), partial: false };
             let into = shown.entry(folded.into).or_insert_with(empty);
-            into.run.merge(run);
+            into.run.pool(run);
             into.partial |= folded.partial;
         }
         let mut list: Vec<Shown> = shown.into_values().collect();
