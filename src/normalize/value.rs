@@ -69,6 +69,12 @@ pub fn key_value(body: &[u8]) -> Result<(&[u8], &[u8]), Broken> {
     Ok((key, value))
 }
 
+/// What a scrubber put in a value's place: it says nothing of the value, and would make all
+/// sessions one.
+pub fn is_redacted(text: &str) -> bool {
+    matches!(text, "__REDACTED__" | "[REDACTED]" | "***") || text.starts_with("[Scrubbed due to ")
+}
+
 /// Cut at a character boundary.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
@@ -131,7 +137,7 @@ impl<'a> Raw<'a> {
             }
             _ => return None,
         };
-        Some(text).filter(|text| !text.trim().is_empty())
+        Some(text).filter(|text| !text.trim().is_empty() && !is_redacted(text))
     }
 
     /// As a finite number: a number, or a text that spells one.
@@ -315,6 +321,7 @@ mod tests {
         assert_eq!(Raw::Int(3).text().as_deref(), Some("3"));
         assert_eq!(Raw::Double(3.0).text().as_deref(), Some("3"));
         assert_eq!(Raw::Text("  ").text(), None);
+        assert_eq!(Raw::Text("[Scrubbed due to 'session']").text(), None);
         assert_eq!(cut("aé", 2), "a");
     }
 
