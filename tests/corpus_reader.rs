@@ -183,3 +183,26 @@ fn every_capture_reads_as_its_facts_say() {
     }
     assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn zz_print() {
+    let normalizer = normalizer();
+    for capture in captures(root()) {
+        let said = read(&capture, &normalizer);
+        let mut lines = std::collections::BTreeSet::new();
+        for call in said.counted() {
+            let mut set = said.sets.get(&call.set).cloned().unwrap_or_default();
+            let above = said.above(call.place.trace, call.place.span);
+            for f in said.facets.iter().filter(|f| f.place.trace == call.place.trace && (above.contains(&f.place.span) || f.place.span == call.place.span)) {
+                if let Some(more) = said.sets.get(&f.set) { for (k, v) in more.iter() { set.set_if_absent(k, v.clone()); } }
+            }
+            for c in said.calls.iter().filter(|c| above.contains(&c.place.span)) {
+                if let Some(more) = said.sets.get(&c.set) { for (k, v) in more.iter() { if k.inherited() { set.set_if_absent(k, v.clone()); } } }
+            }
+            let line: Vec<String> = set.iter().filter(|(k, _)| !matches!(k.group(), "code" | "environment")).map(|(k, v)| { let v = v.display(); format!("{k}={}", &v[..v.len().min(20)]) }).collect();
+            lines.insert(format!("{} | seed {:?} op {:?} str {} ttft {:?} cost {:?}", line.join(" "), call.seed, call.operation, call.streaming, call.first_token_us, call.cost_nano));
+        }
+        println!("== {} {:?} scores {}", capture.name, said.reports.iter().map(|r| (r.calls, r.wrappers, r.bad_values, r.bad_fields(), r.refused(), r.flags_without_variant, r.cut_attributes)).collect::<Vec<_>>(), said.scores.len());
+        for line in lines { println!("   {line}"); }
+    }
+}

@@ -10,7 +10,7 @@ pub const STATUS_ERROR: u64 = 2;
 /// The scalars of a span. Ids and texts are as sent: of any length, perhaps no UTF-8.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Span<'a> {
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
     /// Should be 16 bytes.
     pub trace: &'a [u8],
     /// Should be 8 bytes.

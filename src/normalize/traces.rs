@@ -68,6 +68,7 @@ fn one<'a>(
     }
     let streamed =
         if span.events > 0 { content_events(walk, scratch, &span)? } else { Streamed::default() };
+    scratch.item.settle();
     let verdict = decide(&scratch.item);
     match verdict.kind {
         Kind::Call(operation) => {

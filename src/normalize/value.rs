@@ -222,6 +222,10 @@ impl<'a> Raw<'a> {
 
     /// A member of a map that is not null.
     pub fn get(self, wanted: &str) -> Option<Raw<'a>> {
+        if let Raw::Json(text) = self.opened() {
+            let raw = json::member(text, wanted).map(Raw::Json);
+            return raw.filter(|raw| !raw.is_blank());
+        }
         let mut found = None;
         self.each_member(|key, value| {
             if found.is_none() && key == wanted && !value.is_blank() {
