@@ -91,7 +91,9 @@ impl Said {
     fn above(&self, trace: TraceId, span: SpanId) -> Vec<SpanId> {
         let mut all = Vec::new();
         let mut at = span;
-        while let Some(parent) = self.parents.get(&(trace, at)).filter(|parent| **parent != SpanId::NONE) {
+        while let Some(parent) =
+            self.parents.get(&(trace, at)).filter(|parent| **parent != SpanId::NONE)
+        {
             all.push(*parent);
             at = *parent;
         }
@@ -133,15 +135,23 @@ impl Said {
         for facets in content {
             finish = if finish.is_empty() { facets.finish } else { finish };
             response = response.or(facets.response);
-            self.sets.get(&facets.set).into_iter().flat_map(FacetSet::iter).for_each(|(field, value)| {
-                set.set_if_absent(field, value.clone());
-            });
+            self.sets.get(&facets.set).into_iter().flat_map(FacetSet::iter).for_each(
+                |(field, value)| {
+                    set.set_if_absent(field, value.clone());
+                },
+            );
         }
         // Units may stand on any span of the trace; the nearest above wins.
-        let mut others: Vec<&Facets> = self.facets.iter().filter(|facets| facets.place.trace == trace).collect();
-        others.sort_by_key(|facets| above.iter().position(|id| *id == facets.place.span).unwrap_or(usize::MAX));
+        let mut others: Vec<&Facets> =
+            self.facets.iter().filter(|facets| facets.place.trace == trace).collect();
+        others.sort_by_key(|facets| {
+            above.iter().position(|id| *id == facets.place.span).unwrap_or(usize::MAX)
+        });
         others.iter().for_each(|facets| units = units.or(facets.units));
-        self.calls.iter().filter(|other| above.contains(&other.place.span)).for_each(|other| units = units.or(other.units));
+        self.calls
+            .iter()
+            .filter(|other| above.contains(&other.place.span))
+            .for_each(|other| units = units.or(other.units));
         let assignment = self.assignments.iter().find(|assignment| assignment.trace == Some(trace));
         let mut values = BTreeMap::new();
         let mut put = |field, value: Option<String>| {
@@ -184,25 +194,182 @@ fn every_capture_reads_as_its_facts_say() {
     assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
 }
 
-#[test]
-fn zz_print() {
-    let normalizer = normalizer();
-    for capture in captures(root()) {
-        let said = read(&capture, &normalizer);
-        let mut lines = std::collections::BTreeSet::new();
-        for call in said.counted() {
-            let mut set = said.sets.get(&call.set).cloned().unwrap_or_default();
-            let above = said.above(call.place.trace, call.place.span);
-            for f in said.facets.iter().filter(|f| f.place.trace == call.place.trace && (above.contains(&f.place.span) || f.place.span == call.place.span)) {
-                if let Some(more) = said.sets.get(&f.set) { for (k, v) in more.iter() { set.set_if_absent(k, v.clone()); } }
-            }
-            for c in said.calls.iter().filter(|c| above.contains(&c.place.span)) {
-                if let Some(more) = said.sets.get(&c.set) { for (k, v) in more.iter() { if k.inherited() { set.set_if_absent(k, v.clone()); } } }
-            }
-            let line: Vec<String> = set.iter().filter(|(k, _)| !matches!(k.group(), "code" | "environment")).map(|(k, v)| { let v = v.display(); format!("{k}={}", &v[..v.len().min(20)]) }).collect();
-            lines.insert(format!("{} | seed {:?} op {:?} str {} ttft {:?} cost {:?}", line.join(" "), call.seed, call.operation, call.streaming, call.first_token_us, call.cost_nano));
+/// The facets that a call has, its log events and the spans above it included.
+fn facets(said: &Said, call: &Call) -> FacetSet {
+    let mut set = said.sets.get(&call.set).cloned().unwrap_or_default();
+    let above = said.above(call.place.trace, call.place.span);
+    let others = said
+        .facets
+        .iter()
+        .map(|other| (other.place, other.set))
+        .chain(said.calls.iter().map(|other| (other.place, other.set)));
+    for (place, other) in others.filter(|other| other.0.trace == call.place.trace) {
+        let own = place.span == call.place.span;
+        if own || above.contains(&place.span) {
+            let more = said.sets.get(&other).into_iter().flat_map(FacetSet::iter);
+            more.filter(|pair| own || pair.0.inherited()).for_each(|(field, value)| {
+                set.set_if_absent(field, value.clone());
+            });
         }
-        println!("== {} {:?} scores {}", capture.name, said.reports.iter().map(|r| (r.calls, r.wrappers, r.bad_values, r.bad_fields(), r.refused(), r.flags_without_variant, r.cut_attributes)).collect::<Vec<_>>(), said.scores.len());
-        for line in lines { println!("   {line}"); }
     }
+    set
+}
+
+/// System prompts of the two arms, by language of the captures.
+const PROMPTS: [(&str, [&str; 2]); 2] = [
+    (
+        "python/",
+        [
+            "You are a support assistant. Answer in one sentence.",
+            "You are a friendly support assistant. Answer in one sentence and offer more help.",
+        ],
+    ),
+    (
+        "js/",
+        [
+            "You are a terse weather assistant.",
+            "You are a friendly weather assistant. Answer in one sentence.",
+        ],
+    ),
+];
+
+#[test]
+fn the_same_content_has_the_same_hash_from_every_emitter() {
+    for (language, prompts) in PROMPTS {
+        let expected =
+            prompts.map(|prompt| canonical::sha256_text(format!("[\"{prompt}\"]").as_bytes()));
+        let mut with_prompt = std::collections::BTreeSet::new();
+        let mut tools: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for capture in captures(root()).iter().filter(|capture| capture.name.starts_with(language))
+        {
+            let said = read(capture, &normalizer());
+            for call in said.counted() {
+                let set = facets(&said, call);
+                if let Some(hash) = set.text(Field::PromptHash) {
+                    assert!(expected.iter().any(|each| each == hash), "{}: {hash}", capture.name);
+                    with_prompt.insert(capture.name.clone());
+                }
+                if let Some(hash) = set.text(Field::ToolsHash) {
+                    tools.entry(hash.to_owned()).or_default().push(capture.name.clone());
+                }
+            }
+        }
+        assert!(with_prompt.len() >= 20, "{language}: {with_prompt:?}");
+        assert_eq!(tools.len(), 1, "{language}: {tools:?}");
+        assert!(tools.values().all(|names| names.len() >= 20), "{language}: {tools:?}");
+    }
+}
+
+#[test]
+fn two_dialects_of_one_call_have_the_same_configuration() {
+    // They read the same scenario; OpenInference adds the version that its app set.
+    let config = |name: &str| {
+        let all = captures(root());
+        let capture = all.iter().find(|capture| capture.name == name).expect("the capture");
+        let said = read(capture, &normalizer());
+        let identifies = |field| {
+            canonical::is_facet(field) && !matches!(field, Field::PromptName | Field::PromptVersion)
+        };
+        let mut sets: Vec<String> = said
+            .counted()
+            .into_iter()
+            .map(|call| {
+                let set = facets(&said, call);
+                canonical::jcs(&serde_json::Value::Object(canonical::config_json(&set, identifies)))
+            })
+            .collect();
+        sets.sort();
+        sets
+    };
+    let genai = config("python/genai_openai/chat_span_only");
+    assert_eq!(genai.len(), 2);
+    for other in [
+        "python/openinference_openai/chat",
+        "python/genai_openai/chat_event_only",
+        "python/logfire/chat",
+        "python/litellm/chat_latest",
+    ] {
+        assert_eq!(genai, config(other), "{other}");
+    }
+}
+
+#[test]
+fn scores_are_read_from_every_carrier() {
+    let normalizer = normalizer();
+    for (name, judged, failed) in [
+        ("python/evaluations/otel_log", 5, 2),
+        ("python/evaluations/openinference_attributes", 6, 0),
+        ("python/evaluations/phoenix_evaluator", 2, 0),
+        ("python/evaluations/phoenix_code", 2, 0),
+        ("python/evaluations/splunk_util_genai", 2, 0),
+    ] {
+        let all = captures(root());
+        let capture = all.iter().find(|capture| capture.name == name).expect("the capture");
+        let said = read(capture, &normalizer);
+        let counts = |failed| said.scores.iter().filter(|score| score.failed == failed).count();
+        assert_eq!((counts(false), counts(true)), (judged, failed), "{name}");
+        let ids: std::collections::BTreeSet<u64> =
+            said.scores.iter().map(|score| score.id).collect();
+        assert_eq!(ids.len(), said.scores.len(), "{name}");
+    }
+    let late = captures(root());
+    let capture = late
+        .iter()
+        .find(|capture| capture.name == "python/evaluations/otel_log")
+        .expect("the capture");
+    let said = read(capture, &normalizer);
+    let by_response = said.scores.iter().find_map(|score| match score.target {
+        Target::Response(response) => Some((said.names[&score.name].clone(), response)),
+        _ => None,
+    });
+    let (name, response) = by_response.expect("a score by response id");
+    assert_eq!(name, "late");
+    assert!(said.calls.iter().any(|call| call.response == Some(response)));
+    let faithful = said
+        .scores
+        .iter()
+        .find(|score| said.names[&score.name] == "faithfulness")
+        .expect("a score");
+    assert_eq!(faithful.value_micro, Some(830_000));
+    let toxic =
+        said.scores.iter().find(|score| said.names[&score.name] == "toxicity").expect("a score");
+    assert_eq!((toxic.value_micro, toxic.label), (Some(0), Sym::NONE));
+}
+
+#[test]
+fn no_text_of_a_prompt_nor_an_id_of_a_user_is_in_a_batch() {
+    let secrets = [
+        "terse weather",
+        "Answer in one",
+        "user-1001",
+        "sess-1001",
+        "user-a",
+        "session-1",
+        "degrees",
+        "chatcmpl",
+        "Rate limit reached",
+    ];
+    for capture in captures(root()) {
+        let bytes = read(&capture, &normalizer()).bytes;
+        for secret in secrets {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{}: {secret}", capture.name);
+        }
+    }
+}
+
+#[test]
+fn nothing_of_the_corpus_is_refused_or_of_the_wrong_type() {
+    for capture in captures(root()) {
+        for report in read(&capture, &normalizer()).reports {
+            let odd = (report.refused(), report.bad_values, report.cut_attributes, report.cut_sets);
+            assert_eq!(odd, (0, 0, 0, 0), "{}: {report:?}", capture.name);
+        }
+    }
+}
+
+#[test]
+fn every_exception_of_the_table_is_needed() {
+    let unused = corpus::unused_exceptions(&captures(root()));
+    assert!(unused.is_empty(), "{unused:?}");
 }

@@ -98,7 +98,10 @@ pub fn error(span: &Span<'_>, gathered: &Gathered<'_>, class: &mut String) -> bo
 
 /// Classes that an SDK gives to whatever went wrong.
 fn is_vague(class: &str) -> bool {
-    matches!(class, "" | "error" | "other" | "ai_api_call" | "api" | "api_status" | "http" | "model_http")
+    matches!(
+        class,
+        "" | "error" | "other" | "ai_api_call" | "api" | "api_status" | "http" | "model_http"
+    )
 }
 
 /// The type of the span's first exception, unless it is a flag evaluation's.

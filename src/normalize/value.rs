@@ -77,7 +77,11 @@ pub fn is_redacted(text: &str) -> bool {
 
 /// Cut at a character boundary.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 impl<'a> Raw<'a> {

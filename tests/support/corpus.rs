@@ -3,6 +3,10 @@
 //! What an emitter leaves out is listed in [`LEFT_OUT`], row by row with its reason; nothing else
 //! is excused.
 
+mod left_out;
+
+pub use left_out::{ERROR_CLASSES, LEFT_OUT, Reads, When};
+use left_out::{Reads::*, When::*};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +21,6 @@ pub struct Capture {
     pub logs: Vec<PathBuf>,
     /// The calls, in the order in which they were made.
     pub calls: Vec<Fact>,
-    /// Scores that the reader's notes count, when they do.
-    pub scores: Option<u64>,
 }
 
 /// A call as the provider answered it.
@@ -59,98 +61,6 @@ pub struct Hashes<'h> {
     /// Response ids.
     pub response: &'h dyn Fn(&str) -> String,
 }
-
-/// Which calls a row of [`LEFT_OUT`] is about.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum When {
-    Always,
-    /// Only where the fact is 0: the emitter leaves zeros out.
-    Zero,
-    Streamed,
-    Embeddings,
-    Responses,
-    Failed,
-    NotFailed,
-    /// Streams that were cut at the token limit: they asked for no usage.
-    CutStream,
-    /// Spans that have this attribute.
-    Reports(&'static str),
-    /// Calls whose finish reason is tool_calls.
-    ToolCalls,
-}
-
-/// What is read instead of the fact.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Reads {
-    /// Nothing.
-    Nothing,
-    /// This.
-    This(&'static str),
-    /// Some value, not the fact.
-    Anything,
-}
-
-use Reads::*;
-use When::*;
-
-/// What emitters do not say, or say differently: capture (a prefix), field, when, what is read
-/// instead, why.
-pub const LEFT_OUT: &[(&str, &[&str], When, Reads, &str)] = &[
-    ("python/openai_v2/", &["cached", "reasoning"], Always, Nothing, "not instrumented"),
-    ("python/openfeature/", &["cached", "reasoning"], Always, Nothing, "not instrumented (openai_v2)"),
-    ("python/openfeature/", &["user", "session"], Always, Nothing, "the app tells only the flag's context id"),
-    ("python/openfeature/flag_error", &["experiment", "arm"], Always, Nothing, "the evaluation failed: no variant"),
-    ("python/evaluations/splunk", &["finish"], Always, Nothing, "the app sets none on the invocation"),
-    ("python/evaluations/splunk", &["cached", "reasoning"], Zero, Nothing, "zeros are not sent"),
-    ("python/evaluations/otel_log", &["cached", "reasoning"], Zero, Nothing, "zeros are not sent"),
-    ("python/genai_openai/responses", &["finish"], Always, This("tool_calls"), "its own finer reason than `completed`"),
-    ("python/openllmetry/responses", &["finish"], Always, This("tool_calls"), "its own finer reason than `completed`"),
-    ("python/openllmetry/embeddings", &["cached"], Always, This("0"), "sends a zero"),
-    ("python/litellm/embeddings", &["output"], Always, This("0"), "sends a zero"),
-    ("python/litellm/embeddings", &["response"], Always, Anything, "an id of its own"),
-    ("python/litellm/", &["cached", "reasoning"], Always, Nothing, "only inside a Python repr"),
-    ("python/logfire/", &["session"], Always, Nothing, "scrubbed by the SDK's default"),
-    ("python/pydantic_ai/filter", &["output", "cached"], Zero, Nothing, "zeros are not sent"),
-    ("python/openai_agents/", &["cached", "reasoning", "finish", "response", "revision"], Always, Nothing, "not in its spans; the model named is the asked one"),
-    ("python/openinference_openai/streamnousage", &["input", "output", "cached", "reasoning"], Always, Nothing, "the stream had no usage chunk"),
-    ("python/openinference_openai/responses", &["finish"], Always, Nothing, "not sent for the Responses API"),
-    ("python/langfuse/manual", &["finish", "response", "revision"], Always, Nothing, "a hand-made generation: the app wrote the asked model"),
-    ("python/langfuse/manual", &["cached", "reasoning"], Zero, Nothing, "the app wrote input, output and total"),
-    ("python/langfuse/openai", &["requested", "response", "finish"], NotFailed, Nothing, "has no place for them"),
-    ("go/openfeature_hook", &["user", "session"], Always, Nothing, "the app tells only the flag's context id"),
-    ("js/openfeature_hooks/metrics_hook", &["experiment", "arm"], Always, Nothing, "only in metrics"),
-    ("js/openfeature_hooks/", &["user", "session"], Always, Nothing, "the app tells only the flag's context id"),
-    ("js/otel_contrib_openai/", &["user", "session"], Always, Nothing, "the app tells only the flag's context id"),
-    ("js/otel_contrib_openai/", &["cached", "reasoning"], Always, Nothing, "not instrumented"),
-    ("js/otel_contrib_openai/stream", &["input", "output"], CutStream, Nothing, "the stream had no usage chunk"),
-    ("js/traceloop/", &["cached", "reasoning"], Always, Nothing, "not instrumented"),
-    ("js/traceloop/responses", &["revision", "input", "output", "finish", "response"], Streamed, Nothing, "a streamed Responses call has none"),
-    ("js/traceloop/responses", &["finish"], ToolCalls, This("stop"), "its tool call is reported as stop"),
-    ("js/openinference_openai/responses", &["finish"], Responses, Nothing, "not sent for the Responses API"),
-    ("js/openinference_openai/json", &["revision", "input", "output", "cached", "reasoning", "response"], Streamed, Nothing, "a streamed chat has none"),
-    ("js/openinference_openai/", &["input"], Embeddings, Nothing, "no token counts"),
-    ("js/langfuse_default_filter/", &["experiment", "arm"], Always, Nothing, "the filter drops the app's spans"),
-    ("js/langfuse", &["input"], Embeddings, Nothing, "no token counts"),
-    ("js/langfuse/manual", &["finish"], Always, Nothing, "has no place for it"),
-    ("js/langfuse/chat", &["requested", "response", "finish"], Always, Nothing, "has no place for them"),
-    ("js/langfuse/responses", &["requested", "response", "finish"], Always, Nothing, "has no place for them"),
-    ("js/langfuse/error_embed", &["requested"], NotFailed, Nothing, "has no place for it"),
-    ("js/langfuse_default_filter/", &["requested", "response", "finish"], Always, Nothing, "has no place for them"),
-    ("js/vercel_ai_v5/chat", &["cached", "reasoning"], Always, Nothing, "generateText tells only prompt and completion"),
-    ("js/vercel_ai_v6/object_reason", &["cached", "reasoning"], Reports("ai.usage.promptTokens"), Nothing, "generateObject tells only prompt and completion"),
-];
-
-/// Classes of failed calls (all were HTTP 429): capture (a prefix), class, why. Without a row: 429.
-pub const ERROR_CLASSES: &[(&str, &str, &str)] = &[
-    ("python/langfuse/", "429", "in the status message"),
-    ("python/litellm/", "429", "error.code"),
-    ("python/openinference_anthropic/", "429", "http.response.status_code of the provider's own span"),
-    ("python/openai_agents/", "429", "in the status message; no exception type"),
-    ("python/", "rate_limit", "the type of the SDK's exception"),
-    ("js/otel_contrib_openai/", "rate_limit", "the type of the SDK's exception"),
-    ("js/vercel_ai_v7/", "429", "http.response.status_code"),
-    ("js/vercel_ai_v", "rate_limit", "the status message; the exception's type is the same for all"),
-];
 
 /// All captures of a folder that holds `python`, `js` and `go`.
 pub fn captures(root: &Path) -> Vec<Capture> {
@@ -204,7 +114,6 @@ fn facts_capture(folder: &str, stem: &str, files: &[PathBuf], facts: &Json) -> C
         traces: bodies("traces"),
         logs: bodies("logs"),
         calls: calls.map(python_fact).collect(),
-        scores: facts["reader_notes"]["scores"].as_u64(),
     }
 }
 
@@ -253,8 +162,12 @@ fn expected_captures(folder: &str, path: &Path, expected: &Json) -> Vec<Capture>
 }
 
 fn expected_capture(folder: &str, stem: &str, path: &Path, capture: &Json) -> Capture {
-    let files: Vec<String> =
-        capture["files"].as_array().expect("files").iter().map(|name| name.as_str().expect("name").to_owned()).collect();
+    let files: Vec<String> = capture["files"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .map(|name| name.as_str().expect("name").to_owned())
+        .collect();
     let bodies = |kind: &str| {
         let wanted = files.iter().filter(|name| name.contains(kind));
         wanted.map(|name| path.join(name)).collect()
@@ -267,7 +180,6 @@ fn expected_capture(folder: &str, stem: &str, path: &Path, capture: &Json) -> Ca
         traces: bodies(".traces."),
         logs: bodies(".logs."),
         calls: sent.map(|call| js_fact(call, call["trace_id"].as_str() == first_trace)).collect(),
-        scores: None,
     }
 }
 
@@ -281,7 +193,11 @@ fn js_fact(call: &Json, first: bool) -> Fact {
         embeddings: api == "embeddings",
         streaming: call["stream"] == true,
         responses_api: api == "responses",
-        reported: call["reported"].as_object().into_iter().flat_map(|keys| keys.keys().cloned()).collect(),
+        reported: call["reported"]
+            .as_object()
+            .into_iter()
+            .flat_map(|keys| keys.keys().cloned())
+            .collect(),
         ..Fact::default()
     };
     if call["made_by_hand"] == true {
@@ -304,8 +220,11 @@ fn js_fact(call: &Json, first: bool) -> Fact {
         let status = error.split_whitespace().nth(1).unwrap_or(error);
         fact.values.insert("error", status.to_owned());
     }
-    let (user, session, arm) =
-        if first { ("user-a", "session-1", "control") } else { ("user-b", "session-2", "treatment") };
+    let (user, session, arm) = if first {
+        ("user-a", "session-1", "control")
+    } else {
+        ("user-b", "session-2", "treatment")
+    };
     let or = |key: &str, otherwise: &str| call[key].as_str().unwrap_or(otherwise).to_owned();
     fact.values.insert("user", or("user", user));
     fact.values.insert("session", or("session", session));
@@ -371,7 +290,6 @@ impl Fact {
             Streamed => self.streaming,
             Embeddings => self.embeddings,
             Responses => self.responses_api,
-            Failed => self.values.contains_key("error"),
             NotFailed => !self.values.contains_key("error"),
             CutStream => self.streaming && value("finish") == Some("length"),
             Reports(key) => self.reported.iter().any(|reported| reported == key),
@@ -394,7 +312,9 @@ impl Fact {
             None => self.values.get(field).cloned(),
             Some(Nothing) => None,
             Some(This(value)) => Some(value.to_owned()),
-            Some(Anything) => return read.cloned().filter(|read| Some(read) != self.values.get(field)),
+            Some(Anything) => {
+                return read.cloned().filter(|read| Some(read) != self.values.get(field));
+            }
         }?;
         Some(match field {
             "user" | "session" => (hashes.unit)(&value),
@@ -419,8 +339,19 @@ fn folded(reason: &str) -> &str {
 }
 
 const FIELDS: [&str; 13] = [
-    "requested", "revision", "input", "output", "cached", "reasoning", "finish", "error", "response", "experiment",
-    "arm", "user", "session",
+    "requested",
+    "revision",
+    "input",
+    "output",
+    "cached",
+    "reasoning",
+    "finish",
+    "error",
+    "response",
+    "experiment",
+    "arm",
+    "user",
+    "session",
 ];
 
 /// Every difference between the facts and what was seen, a line each.
@@ -435,7 +366,10 @@ pub fn differences(capture: &Capture, seen: &[SeenCall], hashes: &Hashes<'_>) ->
     for (at, fact) in capture.calls.iter().enumerate() {
         let call = match &fact.place {
             None => in_order[at],
-            Some((trace, span)) => match seen.iter().find(|call| call.trace == *trace && call.span == *span) {
+            Some((trace, span)) => match seen
+                .iter()
+                .find(|call| call.trace == *trace && call.span == *span)
+            {
                 Some(call) => call,
                 None => {
                     all.push(format!("{}: call {at} ({trace}/{span}) was not seen", capture.name));
@@ -450,9 +384,34 @@ pub fn differences(capture: &Capture, seen: &[SeenCall], hashes: &Hashes<'_>) ->
             }
             if expected.as_ref() != call.values.get(field) {
                 let read = call.values.get(field);
-                all.push(format!("{} call {at} {field}: fact {expected:?}, read {read:?}", capture.name));
+                all.push(format!(
+                    "{} call {at} {field}: fact {expected:?}, read {read:?}",
+                    capture.name
+                ));
             }
         }
     }
     all
+}
+
+/// Rows of [`LEFT_OUT`] that excuse nothing: a row must be about a fact that is there, or stand
+/// for a value that the facts do not have.
+pub fn unused_exceptions(captures: &[Capture]) -> Vec<String> {
+    let used = |row: &(&str, &[&'static str], When, Reads, &str), field: &'static str| {
+        captures.iter().filter(|capture| capture.name.starts_with(row.0)).any(|capture| {
+            capture.calls.iter().any(|fact| {
+                fact.is(row.2, field) && (fact.values.contains_key(field) || row.3 != Nothing)
+            })
+        })
+    };
+    let mut unused = Vec::new();
+    for row in LEFT_OUT {
+        unused.extend(
+            row.1
+                .iter()
+                .filter(|field| !used(row, field))
+                .map(|field| format!("{} {field}", row.0)),
+        );
+    }
+    unused
 }

@@ -35,18 +35,31 @@ fn nanos(json: &Json) -> u64 {
 
 fn id(json: &Json) -> Vec<u8> {
     let hex = text(json);
-    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect()
+    (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex"))
+        .collect()
 }
 
 fn resource_spans(json: &Json) -> ResourceSpans {
     let attributes = attributes(&json["resource"]["attributes"]);
     let scope_spans = list(&json["scopeSpans"]).map(scope_spans).collect();
-    ResourceSpans { resource: Some(Resource { attributes, ..Resource::default() }), scope_spans, ..ResourceSpans::default() }
+    ResourceSpans {
+        resource: Some(Resource { attributes, ..Resource::default() }),
+        scope_spans,
+        ..ResourceSpans::default()
+    }
 }
 
 fn scope_spans(json: &Json) -> ScopeSpans {
-    let scope = InstrumentationScope { name: text(&json["scope"]["name"]), ..InstrumentationScope::default() };
-    ScopeSpans { scope: Some(scope), spans: list(&json["spans"]).map(span).collect(), ..ScopeSpans::default() }
+    let scope = InstrumentationScope {
+        name: text(&json["scope"]["name"]),
+        ..InstrumentationScope::default()
+    };
+    ScopeSpans {
+        scope: Some(scope),
+        spans: list(&json["spans"]).map(span).collect(),
+        ..ScopeSpans::default()
+    }
 }
 
 fn span(json: &Json) -> Span {
@@ -78,7 +91,11 @@ fn event(json: &Json) -> Event {
 }
 
 fn attributes(json: &Json) -> Vec<KeyValue> {
-    let pair = |json: &Json| KeyValue { key: text(&json["key"]), value: any(&json["value"]), ..KeyValue::default() };
+    let pair = |json: &Json| KeyValue {
+        key: text(&json["key"]),
+        value: any(&json["value"]),
+        ..KeyValue::default()
+    };
     list(json).map(pair).collect()
 }
 
@@ -89,7 +106,9 @@ fn any(json: &Json) -> Option<AnyValue> {
         "boolValue" => Value::BoolValue(value.as_bool()?),
         "intValue" => Value::IntValue(value.as_i64().or_else(|| value.as_str()?.parse().ok())?),
         "doubleValue" => Value::DoubleValue(value.as_f64()?),
-        "arrayValue" => Value::ArrayValue(ArrayValue { values: list(&value["values"]).filter_map(any).collect() }),
+        "arrayValue" => Value::ArrayValue(ArrayValue {
+            values: list(&value["values"]).filter_map(any).collect(),
+        }),
         "kvlistValue" => Value::KvlistValue(KeyValueList { values: attributes(&value["values"]) }),
         other => panic!("no AnyValue: {other}"),
     };
