@@ -114,7 +114,18 @@ impl Core {
         let thread = std::thread::Builder::new().name("engine".into());
         let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
         let normalizer = Arc::new(super::replay::normalizer(&config));
-        let core = Core { log, normalizer, meter, clock, view, config, applied, asks, engine, _lock: lock };
+        let core = Core {
+            log,
+            normalizer,
+            meter,
+            clock,
+            view,
+            config,
+            applied,
+            asks,
+            engine,
+            _lock: lock,
+        };
         if fresh {
             core.configure(&core.config.settings()).await?;
         }

@@ -3,12 +3,10 @@
 
 use super::gather::{Family, Gathered, Part};
 use super::slot::Slot;
-use super::value::{HASHED_BYTES_MAX, LEVELS_MAX, Raw, cut};
+use super::value::{HASHED_BYTES_MAX, LEVELS_MAX, Raw, cut, is_redacted};
 use crate::model::canonical::jcs;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
-
-const REDACTED: &str = "__REDACTED__";
 
 /// Canonical text of the system prompt: the JSON list of its parts. `None` when no content came.
 pub fn system_prompt(gathered: &Gathered<'_>) -> Option<String> {
@@ -149,7 +147,7 @@ fn part(raw: Raw<'_>, levels: usize, out: &mut Vec<Json>) {
 }
 
 fn push_text(text: &str, out: &mut Vec<Json>) {
-    if !text.trim().is_empty() && text != REDACTED {
+    if !text.trim().is_empty() && !is_redacted(text) {
         out.push(Json::String(cut(text, HASHED_BYTES_MAX).to_owned()));
     }
 }

@@ -157,6 +157,10 @@ impl<'a> Identity<'_, 'a> {
                 set.set(field, Value::text(&told));
             }
         }
+        if self.whose == Whose::Call(Operation::Embeddings) {
+            // What is embedded has no system prompt, though some emitters repeat the template.
+            return;
+        }
         if set.get(Field::PromptHash).is_none()
             && let Some(prompt) = content::system_prompt(self.gathered)
         {

@@ -243,6 +243,15 @@ impl<'a> Gathered<'a> {
         }
     }
 
+    /// Puts flattened lists in the order of their index, whatever the order of arrival.
+    pub fn settle(&mut self) {
+        let order = |item: &Indexed<'a>| (item.family, item.index);
+        // Nearly always they are; only the sort allocates.
+        if !self.indexed.is_sorted_by_key(order) {
+            self.indexed.sort_by_key(order);
+        }
+    }
+
     /// What a slot holds.
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<Raw<'a>> {

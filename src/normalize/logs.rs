@@ -55,6 +55,7 @@ fn one<'a>(
         return Ok(());
     }
     unread?;
+    scratch.item.settle();
     let time = time_or(time_or(record.time, record.observed), walk.times.now);
     if record.time != 0 || record.observed != 0 {
         walk.times.check(time)?;

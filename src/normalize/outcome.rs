@@ -81,19 +81,27 @@ pub fn error(span: &Span<'_>, gathered: &Gathered<'_>, class: &mut String) -> bo
     if class.is_empty() {
         exception(span, class);
     }
-    if class.is_empty() || class == "error" {
+    if is_vague(class) {
         let message = gathered.get(Slot::StatusMessage).and_then(Raw::text);
         let message = message.as_deref().or_else(|| str::from_utf8(span.message).ok());
-        if let Some(status) = message.and_then(status_number) {
+        if let Some(told) = message.and_then(told_by_message) {
             class.clear();
-            class.push_str(status);
+            class.push_str(told);
         }
     }
-    if class.is_empty() || class == "error" {
+    if matches!(class.as_str(), "" | "error") {
         class.clear();
         class.push_str(UNKNOWN);
     }
     true
+}
+
+/// Classes that an SDK gives to whatever went wrong.
+fn is_vague(class: &str) -> bool {
+    matches!(
+        class,
+        "" | "error" | "other" | "ai_api_call" | "api" | "api_status" | "http" | "model_http"
+    )
 }
 
 /// The type of the span's first exception, unless it is a flag evaluation's.
@@ -140,11 +148,24 @@ pub fn fold_class(kind: &str, class: &mut String) {
         class.push(byte.to_ascii_lowercase() as char);
         before = byte;
     }
+    // One cause, with the SDK's or the provider's name around it.
+    if class.contains("rate_limit") || class.contains("too_many_requests") {
+        class.clear();
+        class.push_str("rate_limit");
+    }
     for suffix in ["_error", "_exception", "_"] {
         if class.len() > suffix.len() && class.ends_with(suffix) {
             class.truncate(class.len() - suffix.len());
         }
     }
+}
+
+/// The one thing that a message is searched for: which of the known classes it is.
+fn told_by_message(message: &str) -> Option<&str> {
+    let start = cut(message, MESSAGE_BYTES_MAX).as_bytes();
+    let phrase = b"rate limit";
+    let is_limit = start.windows(phrase.len()).any(|words| words.eq_ignore_ascii_case(phrase));
+    status_number(message).or(is_limit.then_some("rate_limit"))
 }
 
 /// A number from 400 to 599 that stands alone near the start of a message.
@@ -185,7 +206,8 @@ mod tests {
     #[test]
     fn only_a_status_is_read_from_a_message() {
         assert_eq!(status_number("Error code: 429 - Rate limit reached"), Some("429"));
-        assert_eq!(status_number("Error: 1429 timeout 200"), None);
+        assert_eq!(told_by_message("Error: 1429 timeout 200"), None);
+        assert_eq!(told_by_message("Rate limit reached for m"), Some("rate_limit"));
     }
 
     #[test]

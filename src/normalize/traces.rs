@@ -15,7 +15,7 @@ use super::value::{NAME_BYTES_MAX, Raw, cut};
 use super::walk::{Walk, time_or, understood, whose};
 use crate::model::{
     Call, Facets, Finish, Link, Observation, Operation, Place, Reject, Role, Source, SpanId, Sym,
-    Target, TraceId,
+    Target, TraceId, UnitHash,
 };
 
 /// Name of flag evaluations: of a span event, a log event, or a span.
@@ -68,6 +68,7 @@ fn one<'a>(
     }
     let streamed =
         if span.events > 0 { content_events(walk, scratch, &span)? } else { Streamed::default() };
+    scratch.item.settle();
     let verdict = decide(&scratch.item);
     match verdict.kind {
         Kind::Call(operation) => {
@@ -158,7 +159,7 @@ fn tell_call<'a>(
         first_token_us: if streaming { call::first_token(span, item, streamed) } else { None },
         seed: item.get(Slot::Seed).and_then(Raw::int),
         units: walk.units(item),
-        response: call::response_id(item).map(|id| walk.normalizer.response(&id)),
+        response: response(walk, item, failed),
         sampled_ppm: call::sampled(span, item),
         input: walk.slot_name(item, Slot::InputHash),
     };
@@ -169,6 +170,12 @@ fn tell_call<'a>(
     walk.assign_flag(item, told, Source::FlagAttributes);
     walk.tell(|walk| understood_call(walk, item, span, &call, &class, verdict));
     walk.class = class;
+}
+
+/// A failed call has no answer; what some emitters send as its id is their own.
+fn response(walk: &Walk<'_, '_>, item: &Gathered<'_>, failed: bool) -> Option<UnitHash> {
+    let id = call::response_id(item).filter(|_| !failed)?;
+    Some(walk.normalizer.response(&id))
 }
 
 fn understood_call(

@@ -69,9 +69,19 @@ pub fn key_value(body: &[u8]) -> Result<(&[u8], &[u8]), Broken> {
     Ok((key, value))
 }
 
+/// What a scrubber put in a value's place: it says nothing of the value, and would make all
+/// sessions one.
+pub fn is_redacted(text: &str) -> bool {
+    matches!(text, "__REDACTED__" | "[REDACTED]" | "***") || text.starts_with("[Scrubbed due to ")
+}
+
 /// Cut at a character boundary.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 impl<'a> Raw<'a> {
@@ -131,7 +141,7 @@ impl<'a> Raw<'a> {
             }
             _ => return None,
         };
-        Some(text).filter(|text| !text.trim().is_empty())
+        Some(text).filter(|text| !text.trim().is_empty() && !is_redacted(text))
     }
 
     /// As a finite number: a number, or a text that spells one.
@@ -216,6 +226,10 @@ impl<'a> Raw<'a> {
 
     /// A member of a map that is not null.
     pub fn get(self, wanted: &str) -> Option<Raw<'a>> {
+        if let Raw::Json(text) = self.opened() {
+            let raw = json::member(text, wanted).map(Raw::Json);
+            return raw.filter(|raw| !raw.is_blank());
+        }
         let mut found = None;
         self.each_member(|key, value| {
             if found.is_none() && key == wanted && !value.is_blank() {
@@ -315,6 +329,7 @@ mod tests {
         assert_eq!(Raw::Int(3).text().as_deref(), Some("3"));
         assert_eq!(Raw::Double(3.0).text().as_deref(), Some("3"));
         assert_eq!(Raw::Text("  ").text(), None);
+        assert_eq!(Raw::Text("[Scrubbed due to 'session']").text(), None);
         assert_eq!(cut("aé", 2), "a");
     }
 

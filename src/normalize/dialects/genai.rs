@@ -47,6 +47,7 @@ pub const DIALECT: Dialect = Dialect {
         ("gen_ai.response.time_to_first_chunk", slot(Slot::FirstTokenSeconds)),
         ("gen_ai.client.operation.time_to_first_chunk", slot(Slot::FirstTokenSeconds)),
         ("gen_ai.response.finish_reasons", slot(Slot::FinishReasons)),
+        ("anthropic.message.stop_reason", slot(Slot::FinishReasons)),
         ("gen_ai.response.id", slot(Slot::ResponseId)),
         ("gen_ai.conversation.id", slot(Slot::Conversation)),
         ("session.id", slot(Slot::Session)),
