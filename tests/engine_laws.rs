@@ -646,7 +646,7 @@ fn delivery(world: &World, order: &[u32], cuts: &[usize]) -> Vec<Vec<Observation
     for (at, one) in world.observations.iter().enumerate() {
         let key = order[at % order.len()].wrapping_mul(at as u32 + 1);
         list.push((key, one.clone()));
-        if key % 3 == 0 {
+        if key.is_multiple_of(3) {
             list.push((key.rotate_left(7), one.clone()));
         }
     }

@@ -47,7 +47,7 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
                 pre { code { (text) } }
             }
             h2 { "Name the arm" }
-            p { "An OpenFeature hook's " code { "feature_flag.*" } " attributes are understood as they are. Without one, set two attributes on any span of the trace:" }
+            p { "What the OpenFeature hooks for OpenTelemetry send is understood as it is. Without one, set two attributes on any span of the trace:" }
             pre { code { "armspan.experiment = support-bot\narmspan.arm        = B" } }
         }
     };

@@ -2,30 +2,27 @@
 //! refuses wrappers, finds the call of a score, and says what changed: facts added or taken back.
 //! What is older than the floor is asked for (`Need`) and, when it is gone, reported as late.
 
+mod explain;
 pub mod facts;
+mod intake;
 pub mod memo;
 pub mod resolve;
 mod scores;
 pub mod trace;
+mod waits;
+
+pub use explain::Explained;
 
 use super::context::Context;
 use super::dictionary::Dictionary;
-use super::fact::{Change, Exposure, difference};
-use crate::model::observation::Define;
-use crate::model::{
-    Alias, Assignment, Nanos, Observation, Place, Score, Sym, Target, TraceId, UnitHash,
-};
-use facts::{Census, Resolution, Tools, emitter};
+use super::fact::{Change, difference};
+use crate::model::{Alias, Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
+use facts::{Census, Resolution, Tools};
 use memo::Memo;
-use resolve::Fate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use trace::{Added, Trace};
+use trace::Trace;
 
-/// Waits in a row that gained nothing before an emitter's calls stop waiting for a facet.
-const FRUITLESS_MAX: u32 = 1_000;
-/// Response ids, and scores by response id, that are remembered.
-const ALIASES_MAX: usize = 262_144;
 /// Estimated bytes of one remembered response id.
 const ALIAS_BYTES: u64 = 64;
 
@@ -233,162 +230,6 @@ impl Join {
         keys.into_iter().collect()
     }
 
-    fn take(
-        &mut self,
-        observation: Observation,
-        now: Nanos,
-        touched: &mut Touched,
-        changes: &mut Vec<Change>,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        count(&mut self.counts.observations, kind_name(&observation));
-        if place_of(&observation).is_some_and(|place| place.end <= self.floor) {
-            self.counts.late += 1;
-            return;
-        }
-        match observation {
-            Observation::Define(define) => self.define(define, context, dictionary),
-            Observation::Assignment(told) => {
-                self.take_assignment(&told, now, touched, changes, context, dictionary);
-            }
-            Observation::Score(score) => {
-                self.take_score(score, now, touched, changes, context, dictionary);
-            }
-            Observation::Alias(alias) => {
-                self.take_alias((alias, false), now, touched, changes, context, dictionary);
-            }
-            Observation::Call(call) => {
-                self.touch(call.place.trace, touched, context, dictionary);
-                let trace = self.traces.entry(call.place.trace).or_default();
-                let added = trace.add_call(&call, now);
-                self.note(added);
-                if let Some(response) = call.response {
-                    let (trace, span) = (call.place.trace, call.place.span);
-                    let alias = Alias { response, trace, span };
-                    self.take_alias((alias, true), now, touched, changes, context, dictionary);
-                }
-            }
-            Observation::Facets(facets) => {
-                self.touch(facets.place.trace, touched, context, dictionary);
-                self.traces.entry(facets.place.trace).or_default().add_facets(&facets);
-            }
-            Observation::Link(link) => {
-                self.touch(link.place.trace, touched, context, dictionary);
-                self.traces.entry(link.place.trace).or_default().add_link(&link);
-            }
-        }
-    }
-
-    fn define(&mut self, define: Define, context: &Context, dictionary: &mut Dictionary) {
-        dictionary.define(define, context.settings.limits.names_max);
-    }
-
-    fn note(&mut self, added: Added) {
-        self.counts.duplicates += u64::from(added != Added::New);
-        self.counts.conflicts += u64::from(added == Added::Conflict);
-    }
-
-    fn take_assignment(
-        &mut self,
-        told: &Assignment,
-        now: Nanos,
-        touched: &mut Touched,
-        changes: &mut Vec<Change>,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        let Some(id) = told.trace else {
-            if let (Some(unit), true) =
-                (told.unit, context.experiments.contains_key(&told.experiment))
-            {
-                let (experiment, arm, at) = (told.experiment, told.arm, told.time);
-                changes.push(Change::Expose(Exposure { experiment, arm, unit, at }));
-            }
-            return;
-        };
-        self.touch(id, touched, context, dictionary);
-        let not_before = self.floor.max(now.min(told.time)) + 1;
-        self.traces.entry(id).or_default().add_assignment(told, not_before);
-    }
-
-    fn take_score(
-        &mut self,
-        score: Score,
-        now: Nanos,
-        touched: &mut Touched,
-        changes: &mut Vec<Change>,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        let id = match score.target {
-            Target::Span(id, _) | Target::Trace(id) => id,
-            Target::Response(response) => match self.responses.get(&response) {
-                Some((alias, true)) => alias.trace,
-                Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
-                None => return self.hold(response, score, now),
-            },
-            // A session alone does not say which call, site or run was judged.
-            Target::Session(_) => return count(&mut self.counts.orphaned, "session_only"),
-        };
-        self.put_score(id, &score, now, touched, context, dictionary);
-    }
-
-    fn put_score(
-        &mut self,
-        id: TraceId,
-        score: &Score,
-        now: Nanos,
-        touched: &mut Touched,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        self.touch(id, touched, context, dictionary);
-        let not_before = self.floor.max(now) + 1;
-        let trace = self.traces.entry(id).or_default();
-        // A score keeps no old trace alive: only an unknown one needs a place to wait.
-        let not_before = if trace.spans.is_empty() { not_before } else { 0 };
-        trace.add_score(score, not_before);
-    }
-
-    fn hold(&mut self, response: UnitHash, score: Score, now: Nanos) {
-        if self.waiting.len() >= ALIASES_MAX {
-            return count(&mut self.counts.limits, "waiting_scores");
-        }
-        let held = self.waiting.entry(response).or_default();
-        match held.iter().any(|known| known.0 == score) {
-            true => {}
-            false if held.len() < 64 => held.push((score, now)),
-            false => count(&mut self.counts.limits, "waiting_scores"),
-        }
-    }
-
-    fn take_alias(
-        &mut self,
-        (alias, local): (Alias, bool),
-        now: Nanos,
-        touched: &mut Touched,
-        changes: &mut Vec<Change>,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
-            // Of several spans with this id the least is named: any of them leads to the call.
-            let known = self.responses.entry(alias.response).or_insert((alias, local));
-            if (alias.trace, alias.span) < (known.0.trace, known.0.span) {
-                *known = (alias, local);
-            }
-        } else {
-            count(&mut self.counts.limits, "response_ids");
-        }
-        for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
-            match local {
-                true => self.put_score(alias.trace, &score, now, touched, context, dictionary),
-                false => changes.push(Change::Forward(alias.trace, score)),
-            }
-        }
-    }
-
     /// Notes what a trace gave before it is changed.
     fn touch(
         &mut self,
@@ -423,7 +264,7 @@ impl Join {
         for (id, before) in touched {
             let Some(trace) = self.traces.get_mut(&id) else { continue };
             trace.resolved_at = now;
-            make_ready(trace, now, context, dictionary, &mut self.fruitless);
+            waits::make_ready(trace, now, context, dictionary, &mut self.fruitless);
             let after = resolve_one(id, trace, context, dictionary, &mut self.memo);
             self.census.add(&before.census, -1);
             self.census.add(&after.census, 1);
@@ -440,7 +281,7 @@ impl Join {
         if trace.due != 0 {
             self.due.remove(&(trace.due, id));
         }
-        trace.due = next_due(trace, context).unwrap_or(0);
+        trace.due = waits::next_due(trace, context).unwrap_or(0);
         if trace.due != 0 {
             self.due.insert((trace.due, id));
         }
@@ -524,65 +365,6 @@ impl Key {
     }
 }
 
-/// Marks calls as counted that are complete or have waited long enough.
-fn make_ready(
-    trace: &mut Trace,
-    now: Nanos,
-    context: &Context,
-    dictionary: &Dictionary,
-    fruitless: &mut BTreeMap<(Sym, u8), u32>,
-) {
-    let wait = context.settings.assignment_wait.0;
-    let open: Vec<usize> = resolve::candidates(trace)
-        .filter(|(_, candidate)| candidate.counted_at.is_none())
-        .map(|(at, _)| at)
-        .collect();
-    for at in open {
-        let lacks = resolve::lacks(trace, at, dictionary);
-        let Some(candidate) = trace.spans[at].candidate() else { continue };
-        let from = emitter(candidate, dictionary);
-        let waited = candidate.received.saturating_add(wait) <= now;
-        let hopeful = |facet: usize| {
-            lacks[facet]
-                && fruitless.get(&(from, facet as u8)).is_none_or(|row| *row < FRUITLESS_MAX)
-        };
-        if !waited && (0..3).any(hopeful) {
-            continue;
-        }
-        let late = candidate.received < now;
-        for facet in (0..3u8).filter(|_| late) {
-            let row = fruitless.entry((from, facet)).or_default();
-            *row = if lacks[facet as usize] { (*row + 1).min(FRUITLESS_MAX) } else { 0 };
-        }
-        if let trace::NodeKind::Call(candidate) = &mut trace.spans[at].kind {
-            candidate.counted_at = Some(context.applied);
-        }
-    }
-}
-
-/// The next time at which a trace gives something else, though nothing is added to it.
-fn next_due(trace: &Trace, context: &Context) -> Option<Nanos> {
-    let mut next: Option<Nanos> = None;
-    let mut consider = |at: Nanos| {
-        if at > trace.resolved_at {
-            next = Some(next.map_or(at, |known| known.min(at)));
-        }
-    };
-    let assigned = !trace.assignments.is_empty();
-    for node in &trace.spans {
-        let Some(candidate) = node.candidate() else { continue };
-        if candidate.counted_at.is_none() {
-            consider(candidate.received.saturating_add(context.settings.assignment_wait.0));
-        }
-        if assigned {
-            context.score_metrics().iter().for_each(|row| consider(node.end.saturating_add(row.3)));
-            let scores = trace.scores.iter();
-            scores.for_each(|s| consider(node.end.saturating_add(context.matures_after(s.name))));
-        }
-    }
-    next
-}
-
 fn resolve_one(
     id: TraceId,
     trace: &Trace,
@@ -619,46 +401,5 @@ fn count(map: &mut BTreeMap<String, u64>, name: &str) {
     match map.get_mut(name) {
         Some(known) => *known += 1,
         None => drop(map.insert(name.to_owned(), 1)),
-    }
-}
-
-/// One call of a trace as `explain` shows it.
-#[derive(Clone, Debug)]
-pub struct Explained {
-    /// What becomes of the candidate.
-    pub fate: Fate,
-    /// After all joins.
-    pub resolved: resolve::Resolved,
-    /// What its span said.
-    pub call: crate::model::Call,
-    /// Cost, nano-USD, prices included.
-    pub cost_nano: Option<u64>,
-    /// Its facts in each experiment.
-    pub facts: Vec<super::fact::Fact>,
-}
-
-impl Join {
-    /// What became of every candidate of a trace.
-    pub fn explain(
-        &mut self,
-        id: TraceId,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) -> Vec<Explained> {
-        let Some(trace) = self.traces.get(&id) else { return Vec::new() };
-        let (arms, _) = resolve::arms(trace, context);
-        let all = resolve_one(id, trace, context, dictionary, &mut self.memo).facts;
-        let mut out = Vec::new();
-        for (at, fate) in resolve::fates(trace) {
-            let Some(candidate) = trace.spans[at].candidate() else { continue };
-            let resolved =
-                resolve::resolve_call(trace, at, &arms, context, dictionary, &mut self.memo);
-            let call = candidate.call;
-            let tools = Tools { context, dictionary, memo: &mut self.memo };
-            let cost_nano = facts::cost(&call, &resolved, &tools);
-            let facts = all.iter().filter(|f| f.span == call.place.span).copied().collect();
-            out.push(Explained { fate, resolved, call, cost_nano, facts });
-        }
-        out
     }
 }

@@ -5,38 +5,40 @@ use proptest::prelude::*;
 
 const CANARY: &str = "CANARY-4711";
 
+/// Attributes in which content or a person's id may stand.
+const KEYS: [&str; 25] = [
+    "gen_ai.system_instructions",
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.tool.definitions",
+    "input.value",
+    "output.value",
+    "ai.prompt",
+    "ai.prompt.messages",
+    "ai.prompt.tools",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.observation.metadata.instructions",
+    "llm.prompt_template.template",
+    "llm.input_messages.0.message.content",
+    "gen_ai.prompt.0.content",
+    "llm.request.functions.0.description",
+    "exception.message",
+    "evaluation.explanation",
+    "gen_ai.evaluation.explanation",
+    "user.id",
+    "session.id",
+    "langfuse.observation.status_message",
+    "traceloop.entity.input",
+    "gen_ai.response.id",
+    "gen_ai.conversation.id",
+];
+
 /// Spans and records that carry the canary wherever content may stand.
 fn with_canary() -> (Vec<u8>, Vec<u8>) {
     let message = format!(
         r#"[{{"role":"system","content":"{CANARY}","parts":[{{"type":"text","content":"{CANARY}"}}]}}]"#
     );
-    let keys = [
-        "gen_ai.system_instructions",
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.tool.definitions",
-        "input.value",
-        "output.value",
-        "ai.prompt",
-        "ai.prompt.messages",
-        "ai.prompt.tools",
-        "langfuse.observation.input",
-        "langfuse.observation.output",
-        "langfuse.observation.metadata.instructions",
-        "llm.prompt_template.template",
-        "llm.input_messages.0.message.content",
-        "gen_ai.prompt.0.content",
-        "llm.request.functions.0.description",
-        "exception.message",
-        "evaluation.explanation",
-        "gen_ai.evaluation.explanation",
-        "user.id",
-        "session.id",
-        "langfuse.observation.status_message",
-        "traceloop.entity.input",
-        "gen_ai.response.id",
-        "gen_ai.conversation.id",
-    ];
     let mut attributes = vec![
         text("llm.input_messages.0.message.role", "system"),
         text("gen_ai.prompt.0.role", "system"),
@@ -44,7 +46,7 @@ fn with_canary() -> (Vec<u8>, Vec<u8>) {
         text("evaluation.name", "n"),
         pair("evaluation.score", Any::DoubleValue(1.0)),
     ];
-    attributes.extend(keys.map(|key| text(key, &message)));
+    attributes.extend(KEYS.map(|key| text(key, &message)));
     let failed = Status { code: 2, message: message.clone() };
     let exception = Event {
         name: "exception".into(),

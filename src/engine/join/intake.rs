@@ -1,0 +1,173 @@
+//! Taking in observations: each goes to its trace, whose state before the entry is kept to say
+//! afterwards what changed.
+
+use super::trace::Added;
+use super::{Join, Touched, count, kind_name, place_of};
+use crate::engine::context::Context;
+use crate::engine::dictionary::Dictionary;
+use crate::engine::fact::{Change, Exposure};
+use crate::model::observation::Define;
+use crate::model::{Alias, Assignment, Nanos, Observation, Score, Target, TraceId, UnitHash};
+
+/// Response ids, and scores by response id, that are remembered.
+const ALIASES_MAX: usize = 262_144;
+/// Scores that wait for one response id.
+const HELD_MAX: usize = 64;
+
+impl Join {
+    pub(super) fn take(
+        &mut self,
+        observation: Observation,
+        now: Nanos,
+        touched: &mut Touched,
+        changes: &mut Vec<Change>,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        count(&mut self.counts.observations, kind_name(&observation));
+        if place_of(&observation).is_some_and(|place| place.end <= self.floor) {
+            self.counts.late += 1;
+            return;
+        }
+        match observation {
+            Observation::Define(define) => self.define(define, context, dictionary),
+            Observation::Assignment(told) => {
+                self.take_assignment(&told, now, touched, changes, context, dictionary);
+            }
+            Observation::Score(score) => {
+                self.take_score(score, now, touched, changes, context, dictionary);
+            }
+            Observation::Alias(alias) => {
+                self.take_alias((alias, false), now, touched, changes, context, dictionary);
+            }
+            Observation::Call(call) => {
+                self.touch(call.place.trace, touched, context, dictionary);
+                let trace = self.traces.entry(call.place.trace).or_default();
+                let added = trace.add_call(&call, now);
+                self.note(added);
+                if let Some(response) = call.response {
+                    let (trace, span) = (call.place.trace, call.place.span);
+                    let alias = Alias { response, trace, span };
+                    self.take_alias((alias, true), now, touched, changes, context, dictionary);
+                }
+            }
+            Observation::Facets(facets) => {
+                self.touch(facets.place.trace, touched, context, dictionary);
+                self.traces.entry(facets.place.trace).or_default().add_facets(&facets);
+            }
+            Observation::Link(link) => {
+                self.touch(link.place.trace, touched, context, dictionary);
+                self.traces.entry(link.place.trace).or_default().add_link(&link);
+            }
+        }
+    }
+
+    fn define(&mut self, define: Define, context: &Context, dictionary: &mut Dictionary) {
+        dictionary.define(define, context.settings.limits.names_max);
+    }
+
+    fn note(&mut self, added: Added) {
+        self.counts.duplicates += u64::from(added != Added::New);
+        self.counts.conflicts += u64::from(added == Added::Conflict);
+    }
+
+    fn take_assignment(
+        &mut self,
+        told: &Assignment,
+        now: Nanos,
+        touched: &mut Touched,
+        changes: &mut Vec<Change>,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        let Some(id) = told.trace else {
+            if let (Some(unit), true) =
+                (told.unit, context.experiments.contains_key(&told.experiment))
+            {
+                let (experiment, arm, at) = (told.experiment, told.arm, told.time);
+                changes.push(Change::Expose(Exposure { experiment, arm, unit, at }));
+            }
+            return;
+        };
+        self.touch(id, touched, context, dictionary);
+        let not_before = self.floor.max(now.min(told.time)) + 1;
+        self.traces.entry(id).or_default().add_assignment(told, not_before);
+    }
+
+    fn take_score(
+        &mut self,
+        score: Score,
+        now: Nanos,
+        touched: &mut Touched,
+        changes: &mut Vec<Change>,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        let id = match score.target {
+            Target::Span(id, _) | Target::Trace(id) => id,
+            Target::Response(response) => match self.responses.get(&response) {
+                Some((alias, true)) => alias.trace,
+                Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
+                None => return self.hold(response, score, now),
+            },
+            // A session alone does not say which call, site or run was judged.
+            Target::Session(_) => return count(&mut self.counts.orphaned, "session_only"),
+        };
+        self.put_score(id, &score, now, touched, context, dictionary);
+    }
+
+    pub(super) fn put_score(
+        &mut self,
+        id: TraceId,
+        score: &Score,
+        now: Nanos,
+        touched: &mut Touched,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        self.touch(id, touched, context, dictionary);
+        let not_before = self.floor.max(now) + 1;
+        let trace = self.traces.entry(id).or_default();
+        // A score keeps no old trace alive: only an unknown one needs a place to wait.
+        let not_before = if trace.spans.is_empty() { not_before } else { 0 };
+        trace.add_score(score, not_before);
+    }
+
+    fn hold(&mut self, response: UnitHash, score: Score, now: Nanos) {
+        if self.waiting.len() >= ALIASES_MAX {
+            return count(&mut self.counts.limits, "waiting_scores");
+        }
+        let held = self.waiting.entry(response).or_default();
+        match held.iter().any(|known| known.0 == score) {
+            true => {}
+            false if held.len() < HELD_MAX => held.push((score, now)),
+            false => count(&mut self.counts.limits, "waiting_scores"),
+        }
+    }
+
+    fn take_alias(
+        &mut self,
+        (alias, local): (Alias, bool),
+        now: Nanos,
+        touched: &mut Touched,
+        changes: &mut Vec<Change>,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
+            // Of several spans with this id the least is named: any of them leads to the call.
+            let known = self.responses.entry(alias.response).or_insert((alias, local));
+            if (alias.trace, alias.span) < (known.0.trace, known.0.span) {
+                *known = (alias, local);
+            }
+        } else {
+            count(&mut self.counts.limits, "response_ids");
+        }
+        for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
+            match local {
+                true => self.put_score(alias.trace, &score, now, touched, context, dictionary),
+                false => changes.push(Change::Forward(alias.trace, score)),
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Reads what `encode` wrote, one observation after the other.
+
+use super::super::facet::FacetSet;
+use super::super::id::{SetId, SpanId, Sym, TraceId, UnitHash};
+use super::super::observation::*;
+use super::*;
+
+/// Reads the observations of a batch one after the other; stops at the first damaged one.
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Over the bytes of a batch.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    fn one(&mut self) -> Result<Observation, &'static str> {
+        Ok(match self.byte()? {
+            CALL => Observation::Call(self.call()?),
+            FACETS => Observation::Facets(self.facets()?),
+            LINK => Observation::Link(Link { place: self.place()? }),
+            SCORE => Observation::Score(self.score()?),
+            ASSIGNMENT => Observation::Assignment(self.assignment()?),
+            ALIAS => Observation::Alias(Alias {
+                response: UnitHash(self.u64()?),
+                trace: TraceId(self.u128()?),
+                span: SpanId(self.u64()?),
+            }),
+            DEFINE_NAME => {
+                let sym = Sym(self.u64()?);
+                let text = std::str::from_utf8(self.prefixed()?).map_err(|_| "name not UTF-8")?;
+                Observation::Define(Define::Name(sym, text.into()))
+            }
+            DEFINE_SET => {
+                let id = SetId(self.u128()?);
+                let set: FacetSet =
+                    postcard::from_bytes(self.prefixed()?).map_err(|_| "facet set")?;
+                Observation::Define(Define::Set(id, set))
+            }
+            _ => return Err("unknown tag"),
+        })
+    }
+
+    fn call(&mut self) -> Result<Call, &'static str> {
+        let place = self.place()?;
+        let duration = self.varint()?;
+        let set = SetId(self.u128()?);
+        let kind = self.byte()?;
+        let finish = self.byte()?;
+        let options = self.options::<16>()?;
+        let unit = |at: usize| options[at].map(UnitHash);
+        Ok(Call {
+            place,
+            duration,
+            set,
+            operation: Operation::from_u8(kind & 15).ok_or("operation")?,
+            streaming: kind & 16 != 0,
+            finish: Finish(finish & 127),
+            error: Sym(options[0].unwrap_or(0)),
+            tokens: Tokens {
+                input: options[1],
+                output: options[2],
+                cached: options[3],
+                cache_written: options[4],
+                reasoning: options[5],
+                estimated: finish & 128 != 0,
+            },
+            cost_nano: options[6],
+            first_token_us: options[7],
+            seed: options[8].map(unzigzag),
+            units: Units {
+                explicit: unit(9),
+                user: unit(10),
+                session: unit(11),
+                conversation: unit(12),
+            },
+            response: unit(13),
+            sampled_ppm: options[14].map(millionths),
+            input: Sym(options[15].unwrap_or(0)),
+        })
+    }
+
+    fn facets(&mut self) -> Result<Facets, &'static str> {
+        let place = self.place()?;
+        let role = Role::from_u8(self.byte()?).ok_or("role")?;
+        let finish = Finish(self.byte()?);
+        let options = self.options::<8>()?;
+        let unit = |at: usize| options[at].map(UnitHash);
+        let set = u128::from(options[0].unwrap_or(0)) << 64 | u128::from(options[1].unwrap_or(0));
+        Ok(Facets {
+            place,
+            role,
+            set: SetId(set),
+            units: Units {
+                explicit: unit(3),
+                user: unit(4),
+                session: unit(5),
+                conversation: unit(6),
+            },
+            seed: options[2].map(unzigzag),
+            finish,
+            response: unit(7),
+        })
+    }
+
+    fn score(&mut self) -> Result<Score, &'static str> {
+        let kind = self.byte()?;
+        let (first, second) = (self.u128()?, self.u64()?);
+        let short = UnitHash(first as u64);
+        let target = match kind & 15 {
+            0 => Target::Span(TraceId(first), SpanId(second)),
+            1 => Target::Trace(TraceId(first)),
+            2 => Target::Response(short),
+            3 => Target::Session(short),
+            _ => return Err("score target"),
+        };
+        let (name, id, time) = (Sym(self.u64()?), self.u64()?, self.u64()?);
+        let options = self.options::<8>()?;
+        let sym = |at: usize| Sym(options[at].unwrap_or(0));
+        Ok(Score {
+            target,
+            name,
+            value_micro: options[0].map(unzigzag),
+            label: sym(1),
+            failed: kind & 16 != 0,
+            grader: Grader { name: sym(2), version: sym(3), model: sym(4) },
+            annotator: sym(5),
+            id,
+            time,
+            picked_ppm: options[6].map(millionths),
+        })
+    }
+
+    fn assignment(&mut self) -> Result<Assignment, &'static str> {
+        let source = Source::from_u8(self.byte()?).ok_or("source")?;
+        let trace = TraceId(self.u128()?);
+        let (experiment, arm) = (Sym(self.u64()?), Sym(self.u64()?));
+        let time = self.u64()?;
+        let options = self.options::<8>()?;
+        Ok(Assignment {
+            trace: (trace.0 != 0).then_some(trace),
+            span: SpanId(options[0].unwrap_or(0)),
+            experiment,
+            arm,
+            unit: options[1].map(UnitHash),
+            source,
+            time,
+            assigned_ppm: options[2].map(millionths),
+            service: Sym(options[3].unwrap_or(0)),
+        })
+    }
+
+    fn place(&mut self) -> Result<Place, &'static str> {
+        Ok(Place {
+            trace: TraceId(self.u128()?),
+            span: SpanId(self.u64()?),
+            parent: SpanId(self.u64()?),
+            end: self.u64()?,
+        })
+    }
+
+    fn options<const N: usize>(&mut self) -> Result<[Option<u64>; N], &'static str> {
+        let mask = self.varint()?;
+        let mut values = [None; N];
+        for (at, value) in values.iter_mut().enumerate() {
+            if mask >> at & 1 == 1 {
+                *value = Some(self.varint()?);
+            }
+        }
+        Ok(values)
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], &'static str> {
+        let end = self.at.checked_add(count).ok_or("length")?;
+        let part = self.bytes.get(self.at..end).ok_or("cut short")?;
+        self.at = end;
+        Ok(part)
+    }
+
+    fn prefixed(&mut self) -> Result<&'a [u8], &'static str> {
+        let length = self.varint()?;
+        self.take(usize::try_from(length).map_err(|_| "length")?)
+    }
+
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn u64(&mut self) -> Result<u64, &'static str> {
+        self.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| "cut short")
+    }
+
+    fn u128(&mut self) -> Result<u128, &'static str> {
+        self.take(16)?.try_into().map(u128::from_le_bytes).map_err(|_| "cut short")
+    }
+
+    fn varint(&mut self) -> Result<u64, &'static str> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 127) << shift;
+            if byte < 128 {
+                return Ok(value);
+            }
+        }
+        Err("varint too long")
+    }
+}
+
+impl Iterator for Reader<'_> {
+    type Item = Result<Observation, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let at = self.at;
+        let read = self.one().map_err(|what| Unreadable { at, what });
+        if read.is_err() {
+            self.at = self.bytes.len();
+        }
+        Some(read)
+    }
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+fn millionths(value: u64) -> u32 {
+    value.min(1_000_000) as u32
+}

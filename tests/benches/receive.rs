@@ -1,0 +1,116 @@
+//! The receive path, from the bytes of a request to its acknowledgement, as a baseline.
+//!
+//! `walk`: bytes → encoded observations, everything known already (the steady state).
+//! `acknowledged`: the same and the append to a real log on disk, one request at a time.
+//! `applied`: what the engine does with the observations, after their acknowledgement.
+
+use armspan::app::fold::Fold;
+use armspan::cli::demo::scenario::Scenario;
+use armspan::cli::demo::traffic::Traffic;
+use armspan::log::{Config, LocalLog, Next};
+use armspan::model::{Batch, Body, Log, Meter, Nanos, SECOND, Settings};
+use armspan::normalize::{self, Blind, Normalizer, Times};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use prost::Message;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+const BASE: Nanos = 1_795_000_000 * SECOND;
+
+/// A request of about 512 spans, and how many it has.
+fn request(at: u64) -> (Vec<u8>, u64) {
+    let mut traffic = Traffic::new(Scenario::default(), at, BASE);
+    let sent = traffic.between(BASE, BASE + 500 * SECOND).traces;
+    let scopes = sent.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    let spans = scopes.map(|scope| scope.spans.len() as u64).sum();
+    (sent.encode_to_vec(), spans)
+}
+
+fn warm() -> (Normalizer, Vec<u8>, u64) {
+    let normalizer = Normalizer::new(normalize::Config::default());
+    let (bytes, spans) = request(1);
+    let mut batch = Batch::default();
+    normalizer.traces(&bytes, Times::any(), &mut batch, &mut Blind).expect("OTLP");
+    normalizer.durable(&batch);
+    (normalizer, bytes, spans)
+}
+
+fn walk(c: &mut Criterion) {
+    let (normalizer, bytes, spans) = warm();
+    let mut batch = Batch::default();
+    let mut group = c.benchmark_group("receive");
+    group.throughput(Throughput::Elements(spans));
+    group.bench_function("walk", |b| {
+        b.iter(|| {
+            batch.clear();
+            let report = normalizer.traces(black_box(&bytes), Times::any(), &mut batch, &mut Blind);
+            black_box(report.expect("OTLP"))
+        });
+    });
+    group.finish();
+}
+
+fn acknowledged(c: &mut Criterion) {
+    let (normalizer, bytes, spans) = warm();
+    let folder = tempfile::tempdir().expect("folder");
+    let config = Config {
+        dir: folder.path().to_owned(),
+        segment_bytes: 64 << 20,
+        queue_bytes_max: 32 << 20,
+        disk_free_min: 0,
+        accept_loss: false,
+    };
+    let opened = LocalLog::open(config, Arc::new(Meter::default())).expect("log");
+    let (log, mut tail) = opened.start().expect("started");
+    // Somebody takes what is durable, as the engine does.
+    let reader = std::thread::spawn(move || {
+        while !matches!(tail.recv_timeout(Duration::from_millis(50)), Next::Closed) {}
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let mut batch = Batch::default();
+    let mut group = c.benchmark_group("receive");
+    group.throughput(Throughput::Elements(spans));
+    group.bench_function("acknowledged", |b| {
+        b.iter(|| {
+            batch.clear();
+            normalizer.traces(&bytes, Times::any(), &mut batch, &mut Blind).expect("OTLP");
+            let appended = log.append(BASE, Body::Batch(batch.payload()));
+            runtime.block_on(appended).expect("durable")
+        });
+    });
+    group.finish();
+    log.close();
+    reader.join().expect("reader");
+}
+
+fn applied(c: &mut Criterion) {
+    let normalizer = Normalizer::new(normalize::Config::default());
+    let payloads: Vec<(Vec<u8>, u64)> = (0..20)
+        .map(|at| {
+            let (bytes, spans) = request(at);
+            let mut batch = Batch::default();
+            normalizer.traces(&bytes, Times::any(), &mut batch, &mut Blind).expect("OTLP");
+            (batch.payload(), spans)
+        })
+        .collect();
+    let mut group = c.benchmark_group("engine");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(payloads.iter().map(|p| p.1).sum()));
+    group.bench_function("applied", |b| {
+        b.iter_batched(
+            || (Fold::new(Settings::default()), payloads.clone()),
+            |(mut fold, payloads)| {
+                for (payload, _) in payloads {
+                    fold.push(BASE, Body::Batch(payload));
+                }
+                fold
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, walk, acknowledged, applied);
+criterion_main!(benches);
