@@ -429,7 +429,8 @@ fn one_trace(
         let prompt = oracle.nearest(*span, |set, _| {
             sets.get(&set).and_then(|set| set.get(Field::PromptHash).cloned())
         });
-        if let Some(prompt) = prompt {
+        // An embedding does not take over the prompt of the agent around it.
+        if let (Some(prompt), true) = (prompt, call.operation.is_completion()) {
             facets.set(Field::PromptHash, prompt);
         }
         facets.remove(Field::CodeService);

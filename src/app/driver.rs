@@ -8,7 +8,7 @@ use crate::log::{LocalLog, Next, Tail};
 use crate::model::view::SeriesPoint;
 use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, RunRecord, SECOND, Sym, View};
 use arc_swap::ArcSwap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 
 /// How long the thread waits for an entry before it looks around.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often a view is published while something changes.
+/// How often a view is published while something changes, at the most …
 const PUBLISH: Duration = Duration::from_millis(500);
+/// … and so many times less often than making one takes: entries go first.
+const PUBLISH_SHARE: u32 = 10;
 /// How often a tick is written while something waits.
 const TICK: Duration = Duration::from_secs(1);
 /// Records of changed runs are due each hour of log time.
@@ -41,6 +43,8 @@ pub struct Snapshots {
     pub every: Duration,
     /// … or so many bytes of log.
     pub log_bytes: u64,
+    /// How long segments are kept that two snapshots cover.
+    pub keep: Nanos,
 }
 
 /// Takes run records when they are due.
@@ -73,6 +77,7 @@ pub struct Driver {
 /// What the loop remembers.
 struct Pace {
     published: Instant,
+    publishing: Duration,
     ticked: Instant,
     saved: Instant,
     saved_at: Position,
@@ -80,6 +85,8 @@ struct Pace {
     changed: bool,
     recorded: Nanos,
     in_flight: BTreeSet<(Sym, Sym, u32)>,
+    /// Position and log time of the snapshots of this process, oldest first.
+    taken: VecDeque<(Position, Nanos)>,
 }
 
 // === impl Driver ===
@@ -90,6 +97,7 @@ impl Driver {
         let now = Instant::now();
         let mut pace = Pace {
             published: now,
+            publishing: Duration::ZERO,
             ticked: now,
             saved: now,
             saved_at: self.engine.position(),
@@ -97,6 +105,7 @@ impl Driver {
             changed: true,
             recorded: self.engine.log_time(),
             in_flight: BTreeSet::new(),
+            taken: VecDeque::new(),
         };
         self.publish(&mut pace);
         loop {
@@ -140,7 +149,8 @@ impl Driver {
         while let Ok(ask) = self.asks.try_recv() {
             self.answer(ask, pace);
         }
-        if pace.changed && pace.published.elapsed() >= PUBLISH {
+        let due = PUBLISH.max(pace.publishing * PUBLISH_SHARE);
+        if pace.changed && pace.published.elapsed() >= due {
             self.publish(pace);
         }
         if pace.ticked.elapsed() >= TICK && self.engine.is_waiting() {
@@ -168,11 +178,13 @@ impl Driver {
     }
 
     fn publish(&mut self, pace: &mut Pace) {
+        let began = Instant::now();
         if pace.changed {
             self.view.store(Arc::new(self.engine.view()));
         }
         pace.changed = false;
         pace.published = Instant::now();
+        pace.publishing = began.elapsed();
         self.meter.ready.store(!self.log.poisoned(), Relaxed);
     }
 
@@ -197,8 +209,25 @@ impl Driver {
             let (dir, version) = (&self.snapshots.dir, super::state_version());
             Ok(crate::store::save(dir, &version, pace.saved_at, &bytes)?)
         });
-        if let Err(error) = saved {
-            tracing::error!(error = %error, "no snapshot; the next start reads more of the log");
+        match saved {
+            Ok(()) => self.let_go(pace),
+            Err(error) => {
+                tracing::error!(%error, "no snapshot; the next start reads more of the log");
+            }
+        }
+    }
+
+    /// Removes segments that are old enough and covered by two snapshots: the newest two are
+    /// kept, so what is before the older one of them may go.
+    fn let_go(&mut self, pace: &mut Pace) {
+        pace.taken.push_back((pace.saved_at, self.engine.log_time()));
+        let old = self.engine.log_time().saturating_sub(self.snapshots.keep);
+        let mut until = None;
+        while pace.taken.len() > 2 && pace.taken.front().is_some_and(|taken| taken.1 <= old) {
+            until = pace.taken.pop_front().map(|taken| taken.0);
+        }
+        if let Some(Err(error)) = until.map(|position| self.log.remove_before(position)) {
+            tracing::error!(%error, "old segments of the log could not be removed");
         }
     }
 }

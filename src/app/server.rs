@@ -241,6 +241,7 @@ fn snapshots(config: &Config) -> Snapshots {
         dir: config.data.clone(),
         every: Duration::from_nanos(config.snapshot.every.0),
         log_bytes: config.snapshot.log_bytes,
+        keep: config.log.keep.0,
     }
 }
 

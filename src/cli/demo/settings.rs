@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 const TEXT: &str = r#"
+# A small first segment: nobody wants to wait until 64 MiB are zero-filled.
+log: {segment_bytes: 8MiB}
 experiments:
   support-bot:
     control: A

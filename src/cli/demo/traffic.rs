@@ -16,7 +16,7 @@ pub const EXPERIMENT: &str = "support-bot";
 /// Length of the history.
 pub const DAY: Nanos = 86_400 * SECOND;
 /// Calls per second around which the day swings.
-const RATE: f64 = 0.36;
+const RATE: f64 = 0.34;
 /// Users, of whom some come often.
 const USERS: f64 = 4_000.0;
 /// Names of the services and the commit they run.

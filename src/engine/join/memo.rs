@@ -25,12 +25,14 @@ impl Memo {
     }
 
     /// The full set of a call: the first `own` sets of the chain entirely, of the others what is
-    /// inherited, of retrievals what they retrieved from.
+    /// inherited, of retrievals what they retrieved from. An embedding has no prompt and no tools
+    /// of its own, so those of the agent around it are not its.
     pub fn merge(
         &mut self,
         chain: &[SetId],
         own: usize,
         retrievals: &[SetId],
+        operation: Operation,
         dictionary: &mut Dictionary,
         max: u32,
     ) -> SetId {
@@ -39,7 +41,7 @@ impl Memo {
         }
         // The number of own sets is part of the key: a set may be one's own or inherited.
         let mut key = Vec::with_capacity(chain.len() + retrievals.len() + 1);
-        key.push(SetId(own as u128));
+        key.push(SetId(own as u128 | u128::from(operation.is_completion()) << 64));
         key.extend_from_slice(chain);
         key.push(SetId(0));
         key.extend_from_slice(retrievals);
@@ -48,7 +50,9 @@ impl Memo {
         }
         let mut full = FacetSet::default();
         for (at, id) in chain.iter().enumerate() {
-            take(&mut full, &dictionary.set(*id), |field| at < own || field.inherited());
+            take(&mut full, &dictionary.set(*id), |field| {
+                at < own || field.inherited() && (operation.is_completion() || !instructs(field))
+            });
         }
         for id in retrievals {
             take(&mut full, &dictionary.set(*id), |field| field.group() == "retrieval");
@@ -104,6 +108,11 @@ impl Memo {
         make_room(&mut self.sites).insert((own, full, operation), sym);
         sym
     }
+}
+
+/// Whether a field says what a model was told to do.
+fn instructs(field: Field) -> bool {
+    ["prompt", "tools"].contains(&field.group())
 }
 
 fn take(full: &mut FacetSet, from: &FacetSet, wanted: impl Fn(Field) -> bool) {

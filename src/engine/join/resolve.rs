@@ -178,8 +178,8 @@ pub fn resolve_call(
     let own = 1 + trace.contents_of(node.span).iter().filter(|c| c.set.0 != 0).count();
     let retrievals = retrievals(trace);
     let max = context.settings.limits.names_max;
-    let full = memo.merge(&chain, own, &retrievals, dictionary, max);
     let operation = node.candidate().map(|c| c.call.operation).unwrap_or_default();
+    let full = memo.merge(&chain, own, &retrievals, operation, dictionary, max);
     let site = memo.site(node.set(), full, operation, dictionary, max);
     let limit = context.settings.limits.assignments_max as usize;
     let arms = arms.iter().take(limit).copied().collect();
