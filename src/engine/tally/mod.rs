@@ -9,6 +9,7 @@ pub mod windows;
 
 use super::dictionary::OVERFLOW;
 use super::fact::{Change, Exposure, Fact, FactBody, RunKey};
+use crate::model::observation::Grader;
 use crate::model::settings::Limits;
 use crate::model::{Sym, UnitKind};
 use register::Register;
@@ -109,6 +110,14 @@ impl Tally {
         self.runs.range(from..).take_while(move |pair| pair.0.experiment == experiment)
     }
 
+    /// Distinct units by group of runs and by what was counted: calls, or scores.
+    pub fn distinct<G: Ord + Copy>(
+        &self,
+        groups: impl Fn(&RunKey) -> Vec<G>,
+    ) -> BTreeMap<(G, Sym), i64> {
+        self.register.distinct(groups)
+    }
+
     /// Units by experiment and arm of first exposure.
     pub fn exposed(&self, experiment: Sym) -> impl Iterator<Item = (Sym, i64)> {
         of_experiment(&self.register.exposed, experiment)
@@ -152,12 +161,16 @@ fn register_as(fact: &Fact) -> Option<Sym> {
     match &fact.body {
         FactBody::Call(_) => Some(Sym::NONE),
         FactBody::Score { name, grader, value_micro: Some(_), .. } => {
-            // Any injective mix does: it tells the places of one unit apart.
-            let mixed = name.0.rotate_left(17) ^ grader.name.0.rotate_left(31) ^ grader.version.0;
-            Some(Sym(mixed.max(1)))
+            Some(scored_as(*name, grader))
         }
         FactBody::Score { .. } | FactBody::Coverage { .. } => None,
     }
+}
+
+/// As what scores of an evaluation by a grader are noted in the unit register.
+pub fn scored_as(name: Sym, grader: &Grader) -> Sym {
+    // Any mix does that tells the measures of one unit apart.
+    Sym((name.0.rotate_left(17) ^ grader.name.0.rotate_left(31) ^ grader.version.0).max(1))
 }
 
 fn add_units(run: &mut Run, fact: &Fact, units: i64) {

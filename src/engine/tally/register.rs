@@ -143,6 +143,28 @@ impl Register {
         }
     }
 
+    /// Distinct units by group and measure ([`Sym::NONE`] for calls). A unit counts once in each
+    /// group, in however many runs of it it was seen; `groups` says to which a run belongs.
+    pub fn distinct<G: Ord + Copy>(
+        &self,
+        groups: impl Fn(&RunKey) -> Vec<G>,
+    ) -> BTreeMap<(G, Sym), i64> {
+        let of_run: Vec<Vec<G>> = self.runs.iter().map(groups).collect();
+        let mut counts = BTreeMap::new();
+        let mut seen: Vec<(G, Sym)> = Vec::new();
+        for places in self.units.values() {
+            seen.clear();
+            for place in places.iter().filter(|place| !place.exposed) {
+                let groups = &of_run[place.run as usize];
+                seen.extend(groups.iter().map(|group| (*group, place.what)));
+            }
+            seen.sort_unstable();
+            seen.dedup();
+            seen.iter().for_each(|key| *counts.entry(*key).or_default() += 1);
+        }
+        counts
+    }
+
     /// Units that found no room.
     pub fn refused(&self) -> u64 {
         self.refused

@@ -5,7 +5,7 @@ use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch;
 use super::record::{changes, run_id, sample_ratio, unit_name};
-use super::{Shown, evidence, metrics, time_text};
+use super::{Group, Picture, Place, Shown, evidence, metrics, time_text};
 use crate::model::view::{ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
 use crate::model::{Field, MINUTE, Sym};
 use std::collections::BTreeSet;
@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 const QUIET_MINUTES: u64 = 60;
 
 /// One experiment.
-pub fn experiment(engine: &Engine, experiment: Sym) -> ExperimentView {
+pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentView {
+    let engine = picture.engine;
     let state = engine.context().experiments.get(&experiment);
     let control = state.and_then(|state| state.control);
     let arms = arm_order(engine, experiment, control);
@@ -34,7 +35,7 @@ pub fn experiment(engine: &Engine, experiment: Sym) -> ExperimentView {
         calls: runs().map(|pair| pair.1.calls).sum(),
         last_seen: last.map(time_text),
         arms: arms.iter().map(|arm| text(*arm)).collect(),
-        sites: sites(engine, experiment, &arms),
+        sites: sites(picture, experiment, &arms),
         sample_ratio: Some(sample_ratio(engine, experiment)),
         crossover_units: crossovers.map_or(0, |pair| pair.1),
         conflicting_traces: engine.join.census.conflicts.get(&experiment).copied().unwrap_or(0),
@@ -54,10 +55,10 @@ fn arm_order(engine: &Engine, experiment: Sym, control: Option<Sym>) -> Vec<Sym>
 }
 
 /// The busiest first.
-fn sites(engine: &Engine, experiment: Sym, arms: &[Sym]) -> Vec<SiteView> {
-    let mut sites: Vec<SiteView> = watch::sites(experiment, engine.tally())
+fn sites(picture: &Picture<'_>, experiment: Sym, arms: &[Sym]) -> Vec<SiteView> {
+    let mut sites: Vec<SiteView> = watch::sites(experiment, picture.engine.tally())
         .into_iter()
-        .map(|site| site_view(engine, experiment, site, arms))
+        .map(|site| site_view(picture, experiment, site, arms))
         .collect();
     sites.sort_by_key(|site| {
         (-site.all_epochs.iter().map(|a| a.calls).sum::<i64>(), site.site.clone())
@@ -65,7 +66,8 @@ fn sites(engine: &Engine, experiment: Sym, arms: &[Sym]) -> Vec<SiteView> {
     sites
 }
 
-fn site_view(engine: &Engine, experiment: Sym, site: Sym, arms: &[Sym]) -> SiteView {
+fn site_view(picture: &Picture<'_>, experiment: Sym, site: Sym, arms: &[Sym]) -> SiteView {
+    let engine = picture.engine;
     let current = engine.context().current_epoch(experiment, site);
     // An epoch that has been decided but has no calls yet is not shown: the last one is.
     let with_calls: BTreeSet<u32> = engine
@@ -76,7 +78,8 @@ fn site_view(engine: &Engine, experiment: Sym, site: Sym, arms: &[Sym]) -> SiteV
         .collect();
     let epoch = with_calls.last().copied().unwrap_or(1);
     let arms_in = |epochs: &BTreeSet<u32>| -> Vec<ArmView> {
-        arms.iter().filter_map(|arm| arm_view(engine, experiment, site, *arm, epochs)).collect()
+        let view = |arm: &Sym| arm_view(picture, experiment, site, *arm, epochs);
+        arms.iter().filter_map(view).collect()
     };
     let now = arms_in(&BTreeSet::from([epoch]));
     let began =
@@ -93,14 +96,20 @@ fn site_view(engine: &Engine, experiment: Sym, site: Sym, arms: &[Sym]) -> SiteV
 }
 
 fn arm_view(
-    engine: &Engine,
+    picture: &Picture<'_>,
     experiment: Sym,
     site: Sym,
     arm: Sym,
     epochs: &BTreeSet<u32>,
 ) -> Option<ArmView> {
-    let shown: Vec<Shown> =
-        epochs.iter().rev().flat_map(|e| engine.shown(experiment, site, arm, *e)).collect();
+    let engine = picture.engine;
+    let at = |epoch: u32| Place { experiment, site, arm, epoch };
+    let shown: Vec<&Shown> = epochs.iter().rev().flat_map(|e| picture.shown(at(*e))).collect();
+    let group = match epochs.len() {
+        1 => Group::Arm(at(*epochs.first()?)),
+        _ => Group::AllEpochs(at(0)),
+    };
+    let units = |what| picture.units(group, what);
     let mut pooled = Run::default();
     shown.iter().for_each(|s| pooled.pool(&s.run));
     if shown.is_empty() {
@@ -119,13 +128,13 @@ fn arm_view(
         control: control == Some(arm),
         mixed: epochs.len() > 1,
         calls: pooled.calls,
-        units: pooled.units,
+        units: units(Sym::NONE),
         share: share(engine, experiment, arm),
         planned: planned.copied(),
         runs,
         model: model(engine, &shown),
         evidence: weakest(engine, &shown, pooled.calls),
-        metrics: metrics::lines(engine, &pooled),
+        metrics: metrics::lines(engine, &pooled, &units),
     })
 }
 
@@ -138,7 +147,7 @@ fn share(engine: &Engine, experiment: Sym, arm: Sym) -> Option<f64> {
 }
 
 /// Model of the busiest run: its revision, else what was requested.
-fn model(engine: &Engine, shown: &[Shown]) -> Option<String> {
+fn model(engine: &Engine, shown: &[&Shown]) -> Option<String> {
     let busiest = shown.iter().max_by_key(|s| s.run.calls)?;
     let set = engine.dictionary().set(busiest.set);
     let name = set.text(Field::ModelRevision).or_else(|| set.text(Field::ModelRequested));
@@ -146,8 +155,8 @@ fn model(engine: &Engine, shown: &[Shown]) -> Option<String> {
 }
 
 /// The weakest grade of runs with ≥ 5 % of the arm's calls.
-fn weakest(engine: &Engine, shown: &[Shown], calls: i64) -> String {
-    let counts = |s: &&Shown| s.run.calls * 20 >= calls;
+fn weakest(engine: &Engine, shown: &[&Shown], calls: i64) -> String {
+    let counts = |s: &&&Shown| s.run.calls * 20 >= calls;
     let grades = shown.iter().filter(counts).map(|s| match s.set {
         OVERFLOW => "D".to_owned(),
         _ => evidence::evidence(engine, &s.run).grade,

@@ -3,24 +3,26 @@
 
 use super::super::Engine;
 use super::super::tally::run::{Run, Sums};
+use super::super::tally::scored_as;
 use crate::model::canonical::{jcs, sha256_text};
 use crate::model::metric::{Direction, Origin, Role, guess_direction};
 use crate::model::record::{GraderLine, Level, MetricLine};
 use crate::model::{Measure, Metric, Sym};
 use serde_json::json;
 
-/// Lines of all metrics that a run or arm has values for, in the order of tables.
-pub fn lines(engine: &Engine, run: &Run) -> Vec<MetricLine> {
+/// Lines of all metrics that a run or arm has values for, in the order of tables. `units` counts
+/// the distinct units of a kind of scores.
+pub fn lines(engine: &Engine, run: &Run, units: &dyn Fn(Sym) -> i64) -> Vec<MetricLine> {
     let mut out = Vec::new();
     let declared = engine.context().metrics();
     for (name, metric) in &declared {
         match metric.from {
-            Origin::Score => out.extend(score_lines(engine, run, name, metric, true)),
+            Origin::Score => out.extend(score_lines(engine, run, units, name, metric, true)),
             origin => out.extend(call_line(run, name, metric, origin)),
         }
     }
     for (name, metric) in undeclared(engine, run, &declared) {
-        out.extend(score_lines(engine, run, &name, &metric, false));
+        out.extend(score_lines(engine, run, units, &name, &metric, false));
     }
     out.extend(label_lines(engine, run));
     let max = engine.settings().limits.metrics_max as usize;
@@ -86,6 +88,7 @@ fn call_line(run: &Run, name: &str, metric: &Metric, origin: Origin) -> Option<M
 fn score_lines(
     engine: &Engine,
     run: &Run,
+    units: &dyn Fn(Sym) -> i64,
     name: &str,
     metric: &Metric,
     declared: bool,
@@ -108,7 +111,7 @@ fn score_lines(
         out.push(MetricLine {
             grader: known.then_some(grader),
             scored: Some(sums.n),
-            units: Some(sums.units),
+            units: Some(units(scored_as(*found, by))),
             level: sums.level(Origin::Score.per_unit()).map(ratio),
             ..line(name, metric, coverage.map_or(run.calls, |c| c.n))
         });

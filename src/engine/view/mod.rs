@@ -23,22 +23,102 @@ use std::collections::BTreeMap;
 pub(super) struct Shown {
     /// The identifying set.
     pub set: SetId,
-    /// All sums.
+    /// All sums but buckets and windows.
     pub run: Run,
     /// Contained in several others.
     pub partial: bool,
+    /// The exact sets that were folded in.
+    members: Vec<SetId>,
+}
+
+/// An arm at a site in an epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub experiment: Sym,
+    pub site: Sym,
+    pub arm: Sym,
+    pub epoch: u32,
+}
+
+/// Runs within which a unit counts once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Group {
+    /// A run as it is shown.
+    Run(Place, SetId),
+    /// An arm at a site in an epoch.
+    Arm(Place),
+    /// The same over all epochs; its epoch is 0.
+    AllEpochs(Place),
+}
+
+/// What the documents of one view share.
+pub(super) struct Picture<'a> {
+    pub engine: &'a Engine,
+    /// Hash of the settings in force.
+    pub config: String,
+    shown: BTreeMap<Place, Vec<Shown>>,
+    units: BTreeMap<(Group, Sym), i64>,
+}
+
+impl<'a> Picture<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        let mut runs: BTreeMap<Place, Vec<(SetId, &Run)>> = BTreeMap::new();
+        for (key, run) in engine.tally.runs().filter(|pair| pair.1.calls > 0) {
+            runs.entry(Place::of(key)).or_default().push((key.set, run));
+        }
+        let shown: BTreeMap<Place, Vec<Shown>> =
+            runs.into_iter().map(|(place, runs)| (place, engine.shown(&runs))).collect();
+        let units = engine.tally.distinct(|key| groups(key, &shown));
+        Picture { engine, config: engine.config_hash(), shown, units }
+    }
+
+    /// Runs at a place as they are shown; the busiest first.
+    pub fn shown(&self, place: Place) -> &[Shown] {
+        self.shown.get(&place).map_or(&[], |list| list)
+    }
+
+    /// Places of an experiment, in the order of site, arm and epoch.
+    pub fn places(&self, experiment: Sym) -> impl Iterator<Item = Place> {
+        self.shown.keys().copied().filter(move |place| place.experiment == experiment)
+    }
+
+    /// Distinct units of a group: of its calls ([`Sym::NONE`]), or of scores.
+    pub fn units(&self, group: Group, what: Sym) -> i64 {
+        self.units.get(&(group, what)).copied().unwrap_or(0)
+    }
+}
+
+impl Place {
+    fn of(key: &RunKey) -> Self {
+        let RunKey { experiment, site, arm, epoch, .. } = *key;
+        Place { experiment, site, arm, epoch }
+    }
+
+    /// The same place over all epochs.
+    pub fn all_epochs(self) -> Self {
+        Place { epoch: 0, ..self }
+    }
+}
+
+fn groups(key: &RunKey, shown: &BTreeMap<Place, Vec<Shown>>) -> Vec<Group> {
+    let place = Place::of(key);
+    let own = |list: &&Shown| list.members.contains(&key.set);
+    let run = shown.get(&place).and_then(|list| list.iter().find(own));
+    let arms = [Group::Arm(place), Group::AllEpochs(place.all_epochs())];
+    arms.into_iter().chain(run.map(|run| Group::Run(place, run.set))).collect()
 }
 
 impl Engine {
     /// Everything there is to see at this position.
     pub fn view(&self) -> View {
+        let picture = Picture::new(self);
         let experiments: Vec<Sym> = self.visible();
-        let runs = experiments.iter().flat_map(|e| record::records(self, *e)).collect();
+        let runs = experiments.iter().flat_map(|e| record::records(&picture, *e)).collect();
         View {
             position: self.position,
             log_time: self.log_time,
-            config: self.config_hash(),
-            experiments: experiments.iter().map(|e| experiment::experiment(self, *e)).collect(),
+            config: picture.config.clone(),
+            experiments: experiments.iter().map(|e| experiment::experiment(&picture, *e)).collect(),
             runs,
             counts: self.counts(),
         }
@@ -66,24 +146,19 @@ impl Engine {
         known.unwrap_or_else(|| self.dictionary.text(experiment)).to_owned()
     }
 
-    /// Runs of an arm and site in an epoch, partial ones folded; the busiest first.
-    pub(super) fn shown(&self, experiment: Sym, site: Sym, arm: Sym, epoch: u32) -> Vec<Shown> {
-        let runs: Vec<(SetId, &Run)> = self
-            .tally
-            .runs_of(experiment)
-            .filter(|(key, _)| (key.site, key.arm, key.epoch) == (site, arm, epoch))
-            .filter(|(_, run)| run.calls > 0)
-            .map(|(key, run)| (key.set, run))
-            .collect();
+    /// Partial runs of one place folded; the busiest first.
+    fn shown(&self, runs: &[(SetId, &Run)]) -> Vec<Shown> {
         let facets: Vec<_> = runs.iter().map(|pair| self.dictionary.set(pair.0)).collect();
         let sets: Vec<_> =
             runs.iter().zip(&facets).map(|((id, run), set)| (*id, &**set, run.calls)).collect();
         let mut shown: BTreeMap<SetId, Shown> = BTreeMap::new();
-        for (folded, (_, run)) in identify::fold(&sets).into_iter().zip(&runs) {
-            let empty = || Shown { set: folded.into, run: Run::default(), partial: false };
+        for (folded, (_, run)) in identify::fold(&sets).into_iter().zip(runs) {
+            let members = Vec::new();
+            let empty = || Shown { set: folded.into, run: Run::default(), partial: false, members };
             let into = shown.entry(folded.into).or_insert_with(empty);
             into.run.pool(run);
             into.partial |= folded.partial;
+            into.members.push(folded.set);
         }
         let mut list: Vec<Shown> = shown.into_values().collect();
         list.sort_by_key(|shown| (-shown.run.calls, shown.set));

@@ -4,44 +4,29 @@ use super::super::Engine;
 use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch::ChangeEvent;
-use super::{Shown, evidence, metrics, observed, time_text};
+use super::{Group, Picture, Place, Shown, evidence, metrics, observed, time_text};
 use crate::identify;
 use crate::model::canonical::sha256_text;
 use crate::model::record::*;
 use crate::model::{FacetSet, Field, SetId, Sym};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Records of an experiment: newest epoch first, then by site, arm and calls.
-pub fn records(engine: &Engine, experiment: Sym) -> Vec<RunRecord> {
-    let mut places: Vec<(u32, Sym, Sym)> = engine
-        .tally()
-        .runs_of(experiment)
-        .map(|(key, _)| (key.epoch, key.site, key.arm))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
-    places.sort_by_key(|(epoch, site, arm)| (u32::MAX - epoch, text(*site), text(*arm)));
-    places
-        .into_iter()
-        .flat_map(|(epoch, site, arm)| {
-            let shown = engine.shown(experiment, site, arm, epoch);
-            shown.into_iter().map(move |s| record(engine, experiment, site, arm, epoch, &s))
-        })
-        .collect()
+pub(super) fn records(picture: &Picture<'_>, experiment: Sym) -> Vec<RunRecord> {
+    let text = |sym: Sym| picture.engine.dictionary().text(sym).to_owned();
+    let mut places: Vec<Place> = picture.places(experiment).collect();
+    places.sort_by_key(|place| (u32::MAX - place.epoch, text(place.site), text(place.arm)));
+    let at = |place: Place| picture.shown(place).iter().map(move |s| record(picture, place, s));
+    places.into_iter().flat_map(at).collect()
 }
 
-fn record(
-    engine: &Engine,
-    experiment: Sym,
-    site: Sym,
-    arm: Sym,
-    epoch: u32,
-    shown: &Shown,
-) -> RunRecord {
+fn record(picture: &Picture<'_>, place: Place, shown: &Shown) -> RunRecord {
+    let engine = picture.engine;
+    let Place { experiment, site, arm, epoch } = place;
     let identity = engine.dictionary().set(shown.set);
     let run = &shown.run;
+    let units = |what| picture.units(Group::Run(place, shown.set), what);
     RunRecord {
         schema: SCHEMA.to_owned(),
         run: head(engine, experiment, site, arm, shown, &identity),
@@ -49,15 +34,15 @@ fn record(
         observed: observed::observed(engine, experiment, run),
         evidence: evidence::evidence(engine, run),
         window: window(run, epoch),
-        traffic: traffic(engine, experiment, arm, run),
-        metrics: metrics::lines(engine, run),
+        traffic: traffic(engine, experiment, arm, run, units(Sym::NONE)),
+        metrics: metrics::lines(engine, run, &units),
         sample_ratio: Some(sample_ratio(engine, experiment)),
         changes: changes(engine, experiment, site, Some(arm)),
         links: links(run),
         cases: cases(engine, run),
         collector: Collector {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: engine.config_hash(),
+            config: picture.config.clone(),
             position: BTreeMap::from([("0".to_owned(), engine.position())]),
             exported_at: None,
         },
@@ -116,11 +101,11 @@ fn window(run: &Run, epoch: u32) -> Window {
     Window { first_seen: time_text(first), last_seen: time_text(last), epoch }
 }
 
-fn traffic(engine: &Engine, experiment: Sym, arm: Sym, run: &Run) -> Traffic {
+fn traffic(engine: &Engine, experiment: Sym, arm: Sym, run: &Run, units: i64) -> Traffic {
     let crossovers = engine.tally().crossovers(experiment).find(|pair| pair.0 == arm);
     Traffic {
         calls: run.calls,
-        units: run.units,
+        units,
         unit: unit_name(engine, experiment),
         duplicates: run.repeats,
         late: i64::try_from(engine.join.counts.late).unwrap_or(i64::MAX),
