@@ -134,7 +134,8 @@ fn add_call(
     let identity = engine.context().identity(experiment).of(&full);
     put("config", Json::Object(identify::config(&identity)));
     put("observed", observed(&full, explained));
-    if let Some(id) = &one.response_id {
+    // Some emitters invent an id for a failed call; it is read as absent.
+    if let Some(id) = one.response_id.as_ref().filter(|_| call.response.is_some()) {
         put("response_id", json!(id));
     }
     let finish: Vec<&str> = resolved.finish.names().collect();
@@ -147,6 +148,7 @@ fn add_call(
     if let Some(nano) = explained.cost_nano {
         put("cost_usd", json!(nano as f64 / 1e9));
     }
+    put("end_unix_nano", json!(call.place.end));
     put("latency_s", json!(call.duration as f64 / 1e9));
     if let Some(us) = call.first_token_us {
         put("time_to_first_token_s", json!(us as f64 / 1e6));
@@ -194,7 +196,9 @@ fn unit(explained: &Explained) -> Option<Json> {
     let first = explained.resolved.arms.first();
     let counted = first.and_then(|arm| fact_of(explained, arm));
     if let Some(fact) = counted.filter(|fact| fact.kind != UnitKind::Trace) {
-        return Some(json!({"from": fact.kind.name(), "hash": hash(fact.unit)}));
+        let told = fact.kind == UnitKind::Explicit && explained.resolved.units.explicit.is_none();
+        let from = if told { "feature_flag.context.id" } else { fact.kind.name() };
+        return Some(json!({"from": from, "hash": hash(fact.unit)}));
     }
     let units = explained.resolved.units;
     let known = [
