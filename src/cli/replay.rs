@@ -22,11 +22,13 @@ pub fn replay(args: &Replay, format: Format) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = stdout().lock();
-    for experiment in &view.experiments {
+    // What the config names but the files do not have is nothing to see.
+    let seen: Vec<_> = view.experiments.iter().filter(|e| e.calls > 0).collect();
+    for experiment in &seen {
         let document = serde_json::to_value(experiment)?;
         print::print(&read::arms_table(experiment, document), format, &mut out)?;
     }
-    if view.experiments.is_empty() {
+    if seen.is_empty() {
         let counts = &view.counts;
         writeln!(
             stderr(),

@@ -1,0 +1,107 @@
+//! The real binary as a child process that never outlives its test.
+
+use serde_json::Value as Json;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Waits are short, so that tests are.
+pub const CONFIG: &str = "assignment_wait: 1s\nmatures_after: 0s\n\
+    experiments: {support-answer: {control: control}, answer-prompt: {control: control}, load: {control: A}}\n";
+
+pub struct Server {
+    child: Child,
+    pub grpc: u16,
+    pub http: u16,
+    pub web: u16,
+    pub data: PathBuf,
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("address").port()
+}
+
+pub fn armspan(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_armspan")).args(words).output().expect("armspan runs")
+}
+
+/// `serve` on these ports.
+pub fn command(folder: &Path, ports: [u16; 3]) -> Command {
+    let config = folder.join("armspan.yaml");
+    std::fs::write(&config, CONFIG).expect("config");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_armspan"));
+    command.arg("serve").arg("--config").arg(config).arg("--data").arg(folder.join("data"));
+    for (name, port) in ["grpc", "http", "web"].into_iter().zip(ports) {
+        command.arg(format!("--listen-{name}")).arg(format!("127.0.0.1:{port}"));
+    }
+    command
+}
+
+impl Server {
+    pub async fn start(folder: &Path) -> Server {
+        let ports = [free_port(), free_port(), free_port()];
+        let child = command(folder, ports).stderr(Stdio::null()).spawn().expect("started");
+        let [grpc, http, web] = ports;
+        let server = Server { child, grpc, http, web, data: folder.join("data") };
+        server.until("ready", async || server.text("/readyz").await.is_some()).await;
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.web)
+    }
+
+    /// The body of a route that answers with 200.
+    pub async fn text(&self, path: &str) -> Option<String> {
+        let answer = reqwest::get(format!("{}{path}", self.url())).await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        answer.text().await.ok()
+    }
+
+    pub async fn json(&self, path: &str) -> Json {
+        let text = self.text(path).await.unwrap_or_else(|| panic!("{path} does not answer"));
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Calls counted, and nothing waits any more.
+    pub async fn settled(&self, calls: u64) {
+        self.until(&format!("{calls} calls"), async || {
+            let status = self.json("/api/v1/status").await;
+            status["engine"]["calls"] == calls && status["engine"]["parked"] == 0
+        })
+        .await;
+    }
+
+    pub async fn until(&self, what: &str, done: impl AsyncFn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(40);
+        while !done().await {
+            if Instant::now() >= end {
+                let status = self.text("/api/v1/status").await;
+                panic!("waited in vain for {what}: {status:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(pid).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("ended")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
