@@ -181,3 +181,21 @@ fn judges_are_not_traffic_and_scores_find_their_calls() {
     let lines = run(&["explain", "-o", "jsonl"], &config, &files(judge));
     assert!(lines.iter().all(|line| line["kind"] != "call"), "{lines:#?}");
 }
+
+#[test]
+fn an_error_rate_that_cannot_be_known_is_not_zero() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = config(&folder, CONFIG);
+    let all = captures(root());
+    let has_error_rate = |name: &str| {
+        let capture = all.iter().find(|capture| capture.name == name).expect(name);
+        let lines = run(&["replay", "--records"], &config, &files(capture));
+        let named = |record: &Json, list: &str, key: &str, wanted: &str| {
+            record[list].as_array().expect(list).iter().any(|line| line[key] == wanted)
+        };
+        assert!(!lines.is_empty());
+        lines.iter().all(|record| named(record, "metrics", "name", "error_rate"))
+    };
+    assert!(has_error_rate("python/openinference_openai/chat"));
+    assert!(!has_error_rate("js/openinference_openai/chat"), "this SDK sends no failed call");
+}

@@ -48,6 +48,8 @@ pub struct Received {
     pub scores: u64,
     /// Attribute values that could not be coerced.
     pub bad_values: u64,
+    /// Flag evaluations that named no variant: switch it on in the flag SDK's hook.
+    pub flags_without_variant: u64,
     /// Requests answered with success.
     pub requests_ok: u64,
     /// Requests refused as malformed or too large.
@@ -104,6 +106,7 @@ fn received(meter: &Meter) -> Received {
         assignments: meter.assignments.load(Relaxed),
         scores: meter.scores.load(Relaxed),
         bad_values: meter.bad_values.load(Relaxed),
+        flags_without_variant: meter.flags_without_variant.load(Relaxed),
         requests_ok: meter.requests_ok.load(Relaxed),
         requests_bad: meter.requests_bad.load(Relaxed),
         requests_refused: meter.requests_refused.load(Relaxed),

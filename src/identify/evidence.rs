@@ -57,6 +57,15 @@ pub fn is_present(set: &FacetSet, field: Field) -> bool {
         || (field == Field::ModelRevision && set.text(Field::ModelRequested).is_some_and(is_pinned))
 }
 
+/// Scopes of emitters that leave no span of a failed call: what they cannot say is not zero.
+const SILENT_ON_FAILURE: [&str; 2] =
+    ["@arizeai/openinference-instrumentation-openai", "@traceloop/instrumentation-openai"];
+
+/// Whether an error rate can be known from calls of this set's emitter.
+pub fn tells_failures(set: &FacetSet) -> bool {
+    set.text(Field::Emitter).is_none_or(|scope| !SILENT_ON_FAILURE.contains(&scope))
+}
+
 /// Whether a model name ends in a date, as pinned revisions do (`-2024-07-18`, `-20241022`).
 pub fn is_pinned(model: &str) -> bool {
     let digits = model.chars().rev().take_while(|c| c.is_ascii_digit() || *c == '-');

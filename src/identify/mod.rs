@@ -4,7 +4,7 @@
 mod evidence;
 mod fold;
 
-pub use evidence::{grade, is_pinned, is_present, required};
+pub use evidence::{grade, is_pinned, is_present, required, tells_failures};
 pub use fold::{Folded, fold};
 
 use crate::model::canonical::{config_json, jcs, sha256_text};

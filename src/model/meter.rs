@@ -24,6 +24,8 @@ pub struct Meter {
     pub assignments: AtomicU64,
     /// Scores found.
     pub scores: AtomicU64,
+    /// Flag evaluations that named no variant: a switch of the flag SDK's hook brings it.
+    pub flags_without_variant: AtomicU64,
     /// Attribute values that could not be coerced.
     pub bad_values: AtomicU64,
     /// Bytes of requests between admission and acknowledgement.

@@ -56,8 +56,6 @@ pub struct Counts {
     pub judge_calls: u64,
     /// Traces excluded for two arms of one experiment (gauge).
     pub conflicting_traces: u64,
-    /// Flag evaluations that named no variant, by flag.
-    pub without_variant: BTreeMap<String, u64>,
     /// Limits that were hit, by name.
     pub limits: BTreeMap<String, u64>,
     /// Bytes of state, by part (gauge).

@@ -156,6 +156,7 @@ impl Receiver {
         Meter::add(&meter.scores, report.scores);
         Meter::add(&meter.assignments, report.assignments);
         Meter::add(&meter.bad_values, report.bad_values);
+        Meter::add(&meter.flags_without_variant, report.flags_without_variant);
         for (reason, count) in Reject::ALL.into_iter().zip(report.rejected) {
             meter.reject(reason, count);
         }

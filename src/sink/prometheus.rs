@@ -78,6 +78,11 @@ fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
         ("armspan_spans_received_total", "Spans received, accepted or not.", &meter.spans),
         ("armspan_log_records_received_total", "Log records received.", &meter.log_records),
         ("armspan_metric_points_received_total", "Metric points, not used.", &meter.metric_points),
+        (
+            "armspan_flags_without_variant_total",
+            "Flag evaluations that named no variant.",
+            &meter.flags_without_variant,
+        ),
         ("armspan_bad_values_total", "Values of a wrong type.", &meter.bad_values),
     ];
     for (name, help, counter) in counters {

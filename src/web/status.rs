@@ -31,7 +31,6 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
             (named("Limits that were hit", &view.counts.limits, human::count))
             (named("Memory", &view.counts.bytes, |bytes| human::bytes(bytes.unsigned_abs())))
             (named("Scores given up", &view.counts.orphaned, human::count))
-            (named("Flag evaluations without a variant", &view.counts.without_variant, human::count))
             p.note { a href="/api/v1/status" { "As JSON" } }
         }
     };
@@ -57,6 +56,7 @@ fn doors(meter: &Meter, addresses: &Addresses) -> Vec<(&'static str, String)> {
         ("assignments found", read(&meter.assignments)),
         ("scores found", read(&meter.scores)),
         ("metric points, not used", read(&meter.metric_points)),
+        ("flag evaluations without a variant", read(&meter.flags_without_variant)),
         ("values of a wrong type", read(&meter.bad_values)),
     ]
 }

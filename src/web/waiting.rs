@@ -60,7 +60,7 @@ fn seen(view: &View, meter: &Meter) -> Seen {
         calls: view.counts.calls.max(meter.calls.load(Relaxed)),
         with_arm: view.counts.with_arm,
         with_score: view.counts.with_score,
-        without_variant: view.counts.without_variant.values().sum(),
+        without_variant: meter.flags_without_variant.load(Relaxed),
         rejected: meter.rejected.iter().map(|count| count.load(Relaxed)).sum(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::Engine;
 use super::super::tally::run::Run;
-use crate::identify::{grade, is_present, required};
+use crate::identify::{grade, is_present, required, tells_failures};
 use crate::model::record::{Evidence, FacetEvidence, Missing};
 use crate::model::{FacetSet, Field, UnitKind};
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub fn evidence(engine: &Engine, run: &Run) -> Evidence {
         .map(|field| facet(field, &sets, calls))
         .collect();
     facets.push(unit(run));
+    facets.extend(outcome(&sets, calls));
     let grade = grade(facets.iter().map(|facet| facet.share)).to_string();
     Evidence { grade, calls, facets }
 }
@@ -46,6 +47,30 @@ fn facet(field: Field, sets: &[(Arc<FacetSet>, i64)], calls: i64) -> FacetEviden
     missing_from.truncate(SERVICES_MAX);
     let share = share(present, calls);
     FacetEvidence { facet: field.path().to_owned(), present, share, missing_from }
+}
+
+/// Calls whose emitter would have told a failure; only where some would not.
+fn outcome(sets: &[(Arc<FacetSet>, i64)], calls: i64) -> Option<FacetEvidence> {
+    let silent = || sets.iter().filter(|pair| !tells_failures(&pair.0));
+    let present = calls - silent().map(|pair| pair.1).sum::<i64>();
+    let missing = silent().map(|(set, n)| Missing {
+        service: set.text(Field::CodeService).unwrap_or("unknown").to_owned(),
+        calls: *n,
+    });
+    let missing_from: Vec<Missing> = missing.take(SERVICES_MAX).collect();
+    let share = share(present, calls);
+    (present < calls).then(|| FacetEvidence {
+        facet: "failures".into(),
+        present,
+        share,
+        missing_from,
+    })
+}
+
+/// Whether no failure of a run could have been told: its error rate is unknown, not 0 %.
+pub fn is_silent_on_failures(engine: &Engine, run: &Run) -> bool {
+    let mut sets = run.full.iter().filter(|pair| pair.1.calls > 0).peekable();
+    sets.peek().is_some() && sets.all(|pair| !tells_failures(&engine.dictionary().set(*pair.0)))
 }
 
 /// Calls whose unit of randomisation is known.

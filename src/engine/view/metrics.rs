@@ -4,6 +4,7 @@
 use super::super::Engine;
 use super::super::tally::run::{Run, Sums};
 use super::super::tally::scored_as;
+use super::evidence::is_silent_on_failures;
 use crate::model::canonical::{jcs, sha256_text};
 use crate::model::metric::{Direction, Origin, Role, guess_direction};
 use crate::model::record::{GraderLine, Level, MetricLine};
@@ -18,6 +19,7 @@ pub fn lines(engine: &Engine, run: &Run, units: &dyn Fn(Sym) -> i64) -> Vec<Metr
     for (name, metric) in &declared {
         match metric.from {
             Origin::Score => out.extend(score_lines(engine, run, units, name, metric, true)),
+            Origin::Error if is_silent_on_failures(engine, run) => {}
             origin => out.extend(call_line(run, name, metric, origin)),
         }
     }

@@ -209,7 +209,6 @@ impl Engine {
             wrappers: named(&census.wrappers),
             judge_calls: gauge(census.judges),
             conflicting_traces: census.conflicts.values().map(|n| gauge(*n)).sum(),
-            without_variant: BTreeMap::new(),
             limits,
             bytes: bytes.map(|(name, n)| (name.to_owned(), n)).into_iter().collect(),
         }
