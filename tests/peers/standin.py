@@ -1,4 +1,4 @@
-"""A stand-in for the model provider's API: fixed answers, prints its port, ends with its parent.
+"""A stand-in for the model provider's API: fixed answers; prints its port.
 
 POST /v1/chat/completions (plain and streamed) and /v1/embeddings; the model "error-model" gets a 429.
 """
