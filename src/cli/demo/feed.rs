@@ -22,20 +22,28 @@ impl Feed {
         Ok(Feed { traces, logs: LogsServiceClient::new(channel) })
     }
 
-    /// Sends a stretch of traffic and waits until it is acknowledged.
+    /// Sends a stretch of traffic, spans and scores side by side as two exporters do, and waits
+    /// until it is acknowledged.
     pub async fn send(&mut self, sent: Sent) -> Result<()> {
-        if !sent.traces.resource_spans.is_empty() {
-            let answer = self.traces.export(sent.traces).await?.into_inner();
-            if let Some(partial) = answer.partial_success {
-                bail!("some spans of the demo were refused: {}", partial.error_message);
+        let Feed { traces, logs } = self;
+        let spans = async {
+            if !sent.traces.resource_spans.is_empty() {
+                let answer = traces.export(sent.traces).await?.into_inner();
+                if let Some(partial) = answer.partial_success {
+                    bail!("some spans of the demo were refused: {}", partial.error_message);
+                }
             }
-        }
-        if !sent.logs.resource_logs.is_empty() {
-            let answer = self.logs.export(sent.logs).await?.into_inner();
-            if let Some(partial) = answer.partial_success {
-                bail!("some scores of the demo were refused: {}", partial.error_message);
+            Ok(())
+        };
+        let scores = async {
+            if !sent.logs.resource_logs.is_empty() {
+                let answer = logs.export(sent.logs).await?.into_inner();
+                if let Some(partial) = answer.partial_success {
+                    bail!("some scores of the demo were refused: {}", partial.error_message);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        tokio::try_join!(spans, scores).map(drop)
     }
 }
