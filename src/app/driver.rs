@@ -11,9 +11,10 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How long the thread waits for an entry before it looks around.
 const IDLE: Duration = Duration::from_millis(100);
@@ -63,7 +64,7 @@ pub struct Driver {
     /// Views go there.
     pub view: Arc<ArcSwap<View>>,
     /// The next position to apply, for those who wait until something is applied.
-    pub applied: Arc<AtomicU64>,
+    pub applied: watch::Sender<Position>,
     /// Counters of the doors.
     pub meter: Arc<Meter>,
     /// Questions come from there.
@@ -137,7 +138,7 @@ impl Driver {
                 drop(self.log.append(self.clock.now(), Body::Decision(decision)));
             }
         }
-        self.applied.store(position + 1, Relaxed);
+        self.applied.send_replace(position + 1);
         let hour = self.engine.log_time() / RECORD_EVERY;
         if output.cut || hour > pace.recorded / RECORD_EVERY {
             pace.recorded = self.engine.log_time();

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::LocalLog;
-use crate::model::{Body, Clock, Log, Meter, Nanos, SECOND, Settings, View};
+use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
 use crate::normalize::Normalizer;
 use crate::otlp::{self, Receiver};
 use crate::sink::jsonl::Jsonl;
@@ -23,7 +23,6 @@ use axum::Router;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -50,7 +49,7 @@ pub struct Core {
     pub view: Arc<ArcSwap<View>>,
     /// Checked settings.
     pub config: Config,
-    applied: Arc<AtomicU64>,
+    applied: watch::Receiver<Position>,
     asks: mpsc::Sender<Ask>,
     engine: JoinHandle<Engine>,
     _lock: store::Lock,
@@ -96,10 +95,10 @@ impl Core {
         let fresh = engine.position() == 0 || *engine.settings() != config.settings();
         let view = Arc::new(ArcSwap::from_pointee(engine.view()));
         let (asks, questions) = mpsc::channel();
-        let applied = Arc::new(AtomicU64::new(engine.position()));
+        let (applying, applied) = watch::channel(engine.position());
         let driver = Driver {
             engine,
-            applied: applied.clone(),
+            applied: applying,
             log: log.clone(),
             tail,
             clock: clock.clone(),
@@ -158,10 +157,9 @@ impl Core {
     /// Waits until everything that is in the log is applied, what `watch` settled by it too:
     /// history that is fed this way gives the same state each time.
     pub async fn settle(&self) {
-        while self.applied.load(Relaxed) < self.log.depth().0 {
-            // A timer's millisecond would be the longest wait of all.
-            tokio::task::yield_now().await;
-        }
+        let mut applied = self.applied.clone();
+        // An error means that the engine has ended: nothing more will be applied.
+        let _ = applied.wait_for(|position| *position >= self.log.depth().0).await;
     }
 
     /// A receiver of OTLP with a clock and a horizon of its own.
