@@ -4,9 +4,10 @@ use super::args::Server;
 use super::print::Data;
 use crate::model::record::RunRecord;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
+use crate::store;
 use crate::web::human;
 use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::path::Path;
 use std::time::Duration;
@@ -17,39 +18,6 @@ const WEB_DEFAULT: &str = "http://127.0.0.1:4390";
 
 /// How long one request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
-
-/// `DIR/server.json`: where the server that owns the folder listens.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ServerFile {
-    /// URL of pages and API.
-    pub web: String,
-    /// Address of OTLP over gRPC.
-    pub grpc: String,
-    /// Address of OTLP over HTTP.
-    pub http: String,
-    /// Its process.
-    pub pid: u32,
-}
-
-impl ServerFile {
-    /// Its name in the data folder.
-    pub const NAME: &'static str = "server.json";
-
-    /// Reads it from a data folder.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(Self::NAME);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("no server runs on {}", dir.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
-    }
-
-    /// Writes it to a data folder.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(Self::NAME);
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-}
 
 /// A server to ask.
 pub struct Client {
@@ -63,9 +31,10 @@ impl Client {
         let base = match (&server.server, &server.data) {
             (Some(url), _) if url.contains("://") => url.clone(),
             (Some(address), _) => format!("http://{address}"),
-            (None, Some(dir)) => ServerFile::read(dir)?.web,
-            (None, None) => ServerFile::read(Path::new(DATA_DEFAULT))
-                .map_or_else(|_| WEB_DEFAULT.to_owned(), |file| file.web),
+            (None, Some(dir)) => in_folder(dir)?,
+            (None, None) => {
+                in_folder(Path::new(DATA_DEFAULT)).unwrap_or_else(|_| WEB_DEFAULT.to_owned())
+            }
         };
         let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
         Ok(Client { base: base.trim_end_matches('/').to_owned(), http })
@@ -110,6 +79,13 @@ impl Client {
             }
         }
     }
+}
+
+/// The address of the server that has this data folder.
+fn in_folder(dir: &Path) -> Result<String> {
+    let file = store::Server::read(dir)?;
+    let file = file.with_context(|| format!("no server runs on {}", dir.display()))?;
+    Ok(format!("http://{}", file.web))
 }
 
 /// One part of a path: everything but letters, digits, `-`, `_`, `.` and `~` is escaped.
@@ -274,10 +250,11 @@ mod tests {
     #[test]
     fn the_server_is_found_by_flag_or_folder() {
         let dir = tempfile::tempdir().expect("folder");
-        let file = ServerFile {
-            web: "http://127.0.0.1:9/".into(),
-            grpc: "127.0.0.1:1".into(),
-            http: "127.0.0.1:2".into(),
+        let address = |text: &str| text.parse().expect("address");
+        let file = store::Server {
+            web: address("127.0.0.1:9"),
+            grpc: address("127.0.0.1:1"),
+            http: address("127.0.0.1:2"),
             pid: 3,
         };
         file.write(dir.path()).expect("written");
