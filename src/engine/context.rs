@@ -48,6 +48,18 @@ pub struct ExperimentState {
     pub epochs: BTreeMap<Sym, Vec<Epoch>>,
     /// The last decision's number by site.
     pub decided: BTreeMap<Sym, u32>,
+    /// Planned splits, oldest first: units are expected in the shares of the allocation in
+    /// which they were first seen.
+    pub allocations: Vec<Allocation>,
+}
+
+/// A planned split and when it began.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Allocation {
+    /// Its first minute.
+    pub minute: u32,
+    /// Planned shares by arm; empty when no split is planned.
+    pub split: BTreeMap<Sym, f64>,
 }
 
 /// The beginning of an epoch.
@@ -65,17 +77,21 @@ impl Context {
     /// With these settings and no decisions.
     pub fn new(settings: Settings) -> Self {
         let mut context = Context::default();
-        context.configure(settings);
+        context.configure(settings, 0);
         context
     }
 
-    /// Puts new settings in force. Decisions stay, configured values win over decided ones.
-    pub fn configure(&mut self, settings: Settings) {
+    /// Puts new settings in force at log time `now`. Decisions stay, configured values win over
+    /// decided ones.
+    pub fn configure(&mut self, settings: Settings, now: Nanos) {
         for state in self.experiments.values_mut() {
             state.configured = settings.experiments.contains_key(&state.name);
         }
         for (name, declared) in &settings.experiments {
+            let known = self.experiments.contains_key(&Sym::of(name));
             let state = self.experiments.entry(Sym::of(name)).or_default();
+            let minute = if known { crate::model::minute_of(now) + 1 } else { 0 };
+            state.allocate(&declared.split, minute);
             state.name.clone_from(name);
             state.configured = true;
             if let Some(control) = &declared.control {
@@ -151,6 +167,20 @@ impl Context {
         find(revision).or_else(|| find(requested))
     }
 
+    /// The allocation of an experiment in which something that happened at `at` falls: its
+    /// place in [`ExperimentState::allocations`], 0 when there is none.
+    pub fn allocation(&self, experiment: Sym, at: Nanos) -> u32 {
+        let Some(state) = self.experiments.get(&experiment) else { return 0 };
+        let began = |one: &&Allocation| u64::from(one.minute) * MINUTE <= at;
+        state.allocations.iter().take_while(began).count().saturating_sub(1) as u32
+    }
+
+    /// The planned share of an arm in an allocation.
+    pub fn planned(&self, experiment: Sym, allocation: u32, arm: Sym) -> Option<f64> {
+        let state = self.experiments.get(&experiment)?;
+        state.allocations.get(allocation as usize)?.split.get(&arm).copied()
+    }
+
     /// Declared metrics of scores: (metric, evaluation, grader, age at which calls enter).
     pub fn score_metrics(&self) -> &[(Sym, Sym, Option<Sym>, Nanos)] {
         &self.derived.scores
@@ -165,6 +195,20 @@ impl Context {
     /// Declared and built-in metrics, in the order of tables.
     pub fn metrics(&self) -> Vec<(String, Metric)> {
         metrics(&self.settings)
+    }
+}
+
+impl ExperimentState {
+    /// Notes a planned split. What was seen before the first plan was not planned.
+    fn allocate(&mut self, split: &BTreeMap<String, f64>, minute: u32) {
+        let split: BTreeMap<Sym, f64> =
+            split.iter().map(|(arm, share)| (Sym::of(arm), *share)).collect();
+        if self.allocations.is_empty() && minute > 0 {
+            self.allocations.push(Allocation { minute: 0, split: BTreeMap::new() });
+        }
+        if self.allocations.last().is_none_or(|last| last.split != split) {
+            self.allocations.push(Allocation { minute, split });
+        }
     }
 }
 

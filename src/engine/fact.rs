@@ -28,6 +28,29 @@ pub struct RunKey {
     pub set: SetId,
 }
 
+/// An arm at a site in an epoch: what is compared.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct ArmKey {
+    /// The experiment.
+    pub experiment: Sym,
+    /// The call site.
+    pub site: Sym,
+    /// The epoch.
+    pub epoch: u32,
+    /// The arm.
+    pub arm: Sym,
+}
+
+impl RunKey {
+    /// The arm that a run belongs to.
+    pub fn arm_key(&self) -> ArmKey {
+        let RunKey { experiment, site, arm, epoch, .. } = *self;
+        ArmKey { experiment, site, epoch, arm }
+    }
+}
+
 /// What a call or a score adds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Fact {
@@ -43,6 +66,8 @@ pub struct Fact {
     pub span: SpanId,
     /// End of the call: the minute it belongs to.
     pub end: Nanos,
+    /// The planned split that was in force then, by its place in the experiment's list.
+    pub allocation: u32,
     /// What it adds.
     pub body: FactBody,
 }
@@ -71,6 +96,8 @@ pub enum FactBody {
         metric: Sym,
         /// Whether it has a score.
         scored: bool,
+        /// From the end of the call to its score, microseconds.
+        delay_us: Option<u64>,
         /// Weight in millionths.
         weight_micro: u64,
     },
@@ -83,8 +110,11 @@ pub struct CallFact {
     pub full: SetId,
     /// Sampling seed.
     pub seed: Option<i64>,
-    /// Weight in millionths: the inverse of the sampling probability.
+    /// Weight in millionths: the inverse of the sampling probability, and the planned share
+    /// over the logged probability of the arm.
     pub weight_micro: u64,
+    /// How many calls it stands for, in millionths: the inverse of the sampling probability.
+    pub sampled_micro: u64,
     /// What was asked for.
     pub operation: Operation,
     /// It failed.
@@ -125,6 +155,8 @@ pub struct Exposure {
     pub unit: UnitHash,
     /// When.
     pub at: Nanos,
+    /// The planned split that was in force then.
+    pub allocation: u32,
 }
 
 /// A fact to add or to take back.

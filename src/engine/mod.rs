@@ -24,7 +24,7 @@ use tally::Tally;
 use watch::{Scene, Watch};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -142,7 +142,7 @@ impl Engine {
         for arm in arms {
             self.dictionary.name(arm, settings.limits.names_max);
         }
-        self.context.configure(settings);
+        self.context.configure(settings, now);
         let changes = self.join.reconsider(None, &old, &self.context, &mut self.dictionary);
         let decisions = self.decisions_of_splits(&old, now);
         (changes, decisions)

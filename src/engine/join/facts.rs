@@ -135,23 +135,34 @@ fn call_fact(
     let unit = unit_of(&resolved.units, arm, tools.context);
     // Without what was randomised the trace is the cluster.
     let (unit, kind) = unit.unwrap_or((UnitHash((id.0 >> 64 ^ id.0) as u64), UnitKind::Trace));
+    let allocation = tools.context.allocation(arm.experiment, end);
     Fact {
+        allocation,
         run: RunKey { experiment: arm.experiment, site: resolved.site, arm: arm.arm, epoch, set },
         unit,
         kind,
         trace: id,
         span: call.place.span,
         end,
-        body: FactBody::Call(numbers(candidate, resolved, tools)),
+        body: FactBody::Call(numbers(candidate, resolved, arm, allocation, tools)),
     }
 }
 
-fn numbers(candidate: &Candidate, resolved: &Resolved, tools: &Tools<'_>) -> CallFact {
+fn numbers(
+    candidate: &Candidate,
+    resolved: &Resolved,
+    arm: &Arm,
+    allocation: u32,
+    tools: &Tools<'_>,
+) -> CallFact {
     let call = &candidate.call;
+    let sampled_micro = inverse_micro(call.sampled_ppm);
+    let planned = tools.context.planned(arm.experiment, allocation, arm.arm);
     CallFact {
         full: resolved.full,
         seed: resolved.seed,
-        weight_micro: inverse_micro(call.sampled_ppm),
+        weight_micro: product_micro(sampled_micro, assigned_micro(planned, arm.chance_ppm)),
+        sampled_micro,
         operation: call.operation,
         failed: !call.error.is_none(),
         finish: resolved.finish.0,
@@ -206,9 +217,11 @@ fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out:
         let counts = |s: &&Score| {
             !s.failed && s.name == *evaluation && grader.is_none_or(|g| g == s.grader.name)
         };
-        let scored = scores.iter().find(counts).is_some();
+        let first = scores.iter().filter(counts).map(|score| score.time).min();
+        let delay_us = first.map(|at| at.saturating_sub(call.end) / 1_000);
         let weight_micro = numbers.weight_micro;
-        let body = FactBody::Coverage { metric: *metric, scored, weight_micro };
+        let scored = first.is_some();
+        let body = FactBody::Coverage { metric: *metric, scored, delay_us, weight_micro };
         out.push(Fact { body, ..*call });
     }
 }
@@ -234,6 +247,14 @@ fn inverse_micro(ppm: Option<u32>) -> u64 {
         None | Some(0) => MICRO,
         Some(ppm) => half_even(MICRO * MICRO, u64::from(ppm)),
     }
+}
+
+/// The planned share of an arm over its logged probability, in millionths: moved traffic weighs
+/// as the plan had it. 1 when no probability was logged, the inverse when nothing was planned.
+fn assigned_micro(planned: Option<f64>, chance_ppm: Option<u32>) -> u64 {
+    let Some(ppm) = chance_ppm.filter(|ppm| *ppm > 0) else { return MICRO };
+    let planned_ppm = planned.map_or(MICRO, |share| (share * MICRO as f64).round() as u64);
+    half_even(planned_ppm * MICRO, u64::from(ppm))
 }
 
 fn product_micro(a: u64, b: u64) -> u64 {

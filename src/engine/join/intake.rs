@@ -85,7 +85,8 @@ impl Join {
                 (told.unit, context.experiments.contains_key(&told.experiment))
             {
                 let (experiment, arm, at) = (told.experiment, told.arm, told.time);
-                changes.push(Change::Expose(Exposure { experiment, arm, unit, at }));
+                let allocation = context.allocation(experiment, at);
+                changes.push(Change::Expose(Exposure { experiment, arm, unit, at, allocation }));
             }
             return;
         };

@@ -38,6 +38,8 @@ pub struct Arm {
     pub arm: Sym,
     /// The unit that the evaluation named.
     pub context: Option<UnitHash>,
+    /// Chance of this arm, in millionths, when it was logged.
+    pub chance_ppm: Option<u32>,
     /// How it was told.
     pub source: Source,
     /// The span that told it.
@@ -121,11 +123,13 @@ pub fn arms(trace: &Trace, context: &Context) -> (Vec<Arm>, Vec<Sym>) {
             experiment: told.experiment,
             arm: told.arm,
             context: told.unit,
+            chance_ppm: told.assigned_ppm,
             source: told.source,
             span: told.span,
         };
         let known = found.entry(told.experiment).or_insert(arm);
         known.context = known.context.or(told.unit);
+        known.chance_ppm = known.chance_ppm.or(told.assigned_ppm);
         if known.arm != told.arm && !conflicts.contains(&told.experiment) {
             conflicts.push(told.experiment);
         }

@@ -8,11 +8,13 @@ pub mod run;
 pub mod windows;
 
 use super::dictionary::OVERFLOW;
-use super::fact::{Change, Exposure, Fact, FactBody, RunKey};
+use super::fact::{ArmKey, Change, Exposure, Fact, FactBody, RunKey};
+use crate::model::Finish;
+use crate::model::metric::Origin;
 use crate::model::observation::Grader;
 use crate::model::settings::Limits;
 use crate::model::{Sym, UnitKind};
-use register::Register;
+use register::{Register, SCORES_FROM, Sighting, event_of};
 use run::Run;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,14 +67,20 @@ impl Tally {
         }
         let run = self.runs.entry(key).or_default();
         run.add(fact, sign);
-        let units = match register_as(fact) {
-            Some(what) if fact.kind != UnitKind::Trace => {
-                let max = limits.unit_cache_bytes;
-                self.register.note(key, what, fact.unit, fact.end, sign, max)
+        if fact.kind != UnitKind::Trace {
+            let max = limits.unit_cache_bytes;
+            let seen = |what| {
+                let Fact { unit, end: at, allocation, .. } = *fact;
+                Sighting { run: key, what, unit, at, allocation }
+            };
+            if let Some(what) = register_as(fact) {
+                let units = self.register.note(&seen(what), sign, max);
+                add_units(run, fact, units);
             }
-            _ => 0,
-        };
-        add_units(run, fact, units);
+            for what in events(fact) {
+                self.register.note(&seen(what), sign, max);
+            }
+        }
         if run.calls == 0 && run.measures.is_empty() {
             self.runs.remove(&key);
         }
@@ -88,7 +96,9 @@ impl Tally {
     fn expose(&mut self, exposure: &Exposure, limits: &Limits) {
         let run =
             RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
-        self.register.expose(run, exposure.unit, exposure.at, limits.unit_cache_bytes);
+        let Exposure { unit, at, allocation, .. } = *exposure;
+        let seen = Sighting { run, what: Sym::NONE, unit, at, allocation };
+        self.register.expose(&seen, limits.unit_cache_bytes);
     }
 
     /// The run under which a fact is summed: its own, or what stands for the surplus.
@@ -119,8 +129,33 @@ impl Tally {
     }
 
     /// Units by experiment and arm of first exposure.
-    pub fn exposed(&self, experiment: Sym) -> impl Iterator<Item = (Sym, i64)> {
-        of_experiment(&self.register.exposed, experiment)
+    pub fn exposed(&self, experiment: Sym) -> BTreeMap<Sym, i64> {
+        let mut arms = BTreeMap::new();
+        for (arm, _, count) in self.exposed_by_allocation(experiment) {
+            *arms.entry(arm).or_default() += count;
+        }
+        arms
+    }
+
+    /// Units by arm and allocation of first exposure.
+    pub fn exposed_by_allocation(&self, experiment: Sym) -> impl Iterator<Item = (Sym, u32, i64)> {
+        self.register
+            .exposed
+            .range((experiment, Sym::NONE, 0)..)
+            .take_while(move |row| row.0.0 == experiment)
+            .map(|row| (row.0.1, row.0.2, *row.1))
+    }
+
+    /// Distinct units of an arm: of its calls ([`Sym::NONE`]), or of scores ([`scored_as`]).
+    pub fn units_of(&self, arm: ArmKey, what: Sym) -> i64 {
+        self.register.of_arm.get(&(arm, what)).copied().unwrap_or(0)
+    }
+
+    /// Units of an arm with an event of a rate, by the allocation in which they were first seen.
+    pub fn events_of(&self, arm: ArmKey, origin: Origin) -> impl Iterator<Item = (u32, i64)> {
+        let what = event_of(origin).unwrap_or(Sym(u64::MAX));
+        let rows = self.register.events.range((arm, what, 0)..=(arm, what, u32::MAX));
+        rows.map(|row| (row.0.2, *row.1))
     }
 
     /// Units with two arms, by arm; [`Sym::NONE`] holds each unit once.
@@ -147,12 +182,7 @@ impl Tally {
         for (key, run) in &other.runs {
             self.runs.entry(*key).or_default().merge(run);
         }
-        for (key, count) in &other.register.exposed {
-            *self.register.exposed.entry(*key).or_default() += count;
-        }
-        for (key, count) in &other.register.crossovers {
-            *self.register.crossovers.entry(*key).or_default() += count;
-        }
+        self.register.merge_counts(&other.register);
     }
 }
 
@@ -167,10 +197,28 @@ fn register_as(fact: &Fact) -> Option<Sym> {
     }
 }
 
+/// The events of a call, as what they are noted.
+fn events(fact: &Fact) -> impl Iterator<Item = Sym> {
+    let call = match &fact.body {
+        FactBody::Call(call) if call.operation.is_completion() => Some(call),
+        _ => None,
+    };
+    let had = move |origin: Origin| {
+        call.is_some_and(|call| match origin {
+            Origin::Error => call.failed,
+            Origin::Refusal => call.finish().has(Finish::CONTENT_FILTER),
+            _ => call.finish().has(Finish::LENGTH),
+        })
+    };
+    let rates = [Origin::Error, Origin::Refusal, Origin::Truncation];
+    rates.into_iter().filter(move |origin| had(*origin)).filter_map(event_of)
+}
+
 /// As what scores of an evaluation by a grader are noted in the unit register.
 pub fn scored_as(name: Sym, grader: &Grader) -> Sym {
     // Any mix does that tells the measures of one unit apart.
-    Sym((name.0.rotate_left(17) ^ grader.name.0.rotate_left(31) ^ grader.version.0).max(1))
+    Sym((name.0.rotate_left(17) ^ grader.name.0.rotate_left(31) ^ grader.version.0)
+        .max(SCORES_FROM))
 }
 
 fn add_units(run: &mut Run, fact: &Fact, units: i64) {

@@ -1,7 +1,8 @@
 //! The unit register: which units were given which arm, and in which runs they were seen.
 //! Counts distinct units exactly and finds those with two arms; taking a call back undoes it.
 
-use crate::engine::fact::RunKey;
+use crate::engine::fact::{ArmKey, RunKey};
+use crate::model::metric::Origin;
 use crate::model::{Nanos, Sym, UnitHash};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +10,11 @@ use std::collections::{BTreeMap, HashMap};
 /// Estimated bytes of a unit and of each of its places.
 const UNIT_BYTES: u64 = 64;
 const PLACE_BYTES: u64 = 40;
+/// Events of calls, as what they are noted: below every hash of a name.
+const EVENTS: [(Origin, Sym); 3] =
+    [(Origin::Error, Sym(1)), (Origin::Refusal, Sym(2)), (Origin::Truncation, Sym(3))];
+/// From here on, what is noted is a score.
+pub const SCORES_FROM: u64 = 16;
 
 /// Units by experiment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -18,10 +24,14 @@ pub struct Register {
     runs: Vec<RunKey>,
     #[serde(with = "crate::engine::sorted")]
     index: HashMap<RunKey, u32>,
-    /// Units by experiment and arm of first exposure.
-    pub exposed: BTreeMap<(Sym, Sym), i64>,
+    /// Units by experiment, arm of first exposure, and the allocation in which that was.
+    pub exposed: BTreeMap<(Sym, Sym, u32), i64>,
     /// Units with two arms, by experiment and arm; [`Sym::NONE`] holds each unit once.
     pub crossovers: BTreeMap<(Sym, Sym), i64>,
+    /// Distinct units of an arm, by what was counted: calls, events, or scores.
+    pub of_arm: BTreeMap<(ArmKey, Sym), i64>,
+    /// Of the units with an event, how many were first seen in an allocation.
+    pub events: BTreeMap<(ArmKey, Sym, u32), i64>,
     bytes: u64,
     refused: u64,
 }
@@ -30,12 +40,33 @@ pub struct Register {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Place {
     run: u32,
-    /// [`Sym::NONE`] for calls, else the measure of a score.
+    /// [`Sym::NONE`] for calls, else an event or the measure of a score.
     what: Sym,
     /// Facts that say so; an exposure without a call counts as one that is never taken back.
     count: u32,
     first: Nanos,
+    allocation: u32,
     exposed: bool,
+}
+
+/// A fact, as far as the register is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// Where.
+    pub run: RunKey,
+    /// [`Sym::NONE`] for a call, else an event or the measure of a score.
+    pub what: Sym,
+    /// Who.
+    pub unit: UnitHash,
+    /// When.
+    pub at: Nanos,
+    /// The planned split that was in force then.
+    pub allocation: u32,
+}
+
+/// As what the events of a rate are noted; `None` for what is no rate of rare events.
+pub fn event_of(origin: Origin) -> Option<Sym> {
+    EVENTS.iter().find(|pair| pair.0 == origin).map(|pair| pair.1)
 }
 
 // === impl Register ===
@@ -43,81 +74,80 @@ struct Place {
 impl Register {
     /// Notes (`sign` 1) or takes back a fact of a unit. Returns by how much the number of
     /// distinct units of this run and measure changed.
-    pub fn note(
-        &mut self,
-        run: RunKey,
-        what: Sym,
-        unit: UnitHash,
-        at: Nanos,
-        sign: i64,
-        bytes_max: u64,
-    ) -> i64 {
-        let run_index = self.run_index(run);
-        let full = self.bytes >= bytes_max;
-        let places = match self.units.get_mut(&(run.experiment, unit)) {
-            Some(places) => places,
-            None if full || sign < 0 => {
+    pub fn note(&mut self, seen: &Sighting, sign: i64, bytes_max: u64) -> i64 {
+        let run = self.run_index(seen.run);
+        let key = (seen.run.experiment, seen.unit);
+        if !self.units.contains_key(&key) {
+            let full = self.bytes >= bytes_max;
+            if full || sign < 0 {
                 self.refused += u64::from(full && sign > 0);
                 return 0;
             }
-            None => {
-                self.bytes += UNIT_BYTES;
-                self.units.entry((run.experiment, unit)).or_default()
-            }
-        };
-        let before = summary(places, &self.runs);
+            self.bytes += UNIT_BYTES;
+        }
+        let places = self.units.entry(key).or_default();
         let found =
-            places.iter().position(|p| (p.run, p.what, p.exposed) == (run_index, what, false));
-        let change = match (found, sign > 0) {
-            (Some(place), true) => {
-                places[place].count += 1;
-                places[place].first = places[place].first.min(at);
-                0
-            }
-            (Some(place), false) => {
-                places[place].count -= 1;
-                let gone = places[place].count == 0;
-                if gone {
-                    places.remove(place);
-                    self.bytes -= PLACE_BYTES;
-                }
-                -i64::from(gone)
-            }
-            (None, true) => {
-                self.bytes += PLACE_BYTES;
-                places.push(Place { run: run_index, what, count: 1, first: at, exposed: false });
+            places.iter().position(|p| (p.run, p.what, p.exposed) == (run, seen.what, false));
+        if let (Some(at), true) = (found, sign > 0)
+            && places[at].first <= seen.at
+        {
+            // Most facts: nothing but the count changes.
+            places[at].count += 1;
+            return 0;
+        }
+        let before = summary(places, &self.runs);
+        let change = match found {
+            Some(at) => recount_place(&mut places[at], seen, sign),
+            None if sign > 0 => {
+                let (what, first, allocation) = (seen.what, seen.at, seen.allocation);
+                places.push(Place { run, what, count: 1, first, allocation, exposed: false });
                 1
             }
-            (None, false) => 0,
+            None => 0,
         };
+        if change < 0 {
+            places.retain(|place| place.count > 0);
+        }
         let after = summary(places, &self.runs);
+        let alone = !places.iter().any(|p| {
+            self.runs[p.run as usize].arm_key() == seen.run.arm_key()
+                && p.what == seen.what
+                && p.run != run
+                && !p.exposed
+        });
         if places.is_empty() {
-            self.units.remove(&(run.experiment, unit));
+            self.units.remove(&key);
             self.bytes -= UNIT_BYTES;
         }
-        self.recount(run.experiment, before, after);
+        self.bytes = self.bytes.saturating_add_signed(change * PLACE_BYTES as i64);
+        if alone && change != 0 {
+            bump(&mut self.of_arm, (seen.run.arm_key(), seen.what), change);
+        }
+        self.recount(seen.run.experiment, &before, &after);
         change
     }
 
     /// Notes that a unit was given an arm, without a call; a repeat changes nothing.
-    pub fn expose(&mut self, run: RunKey, unit: UnitHash, at: Nanos, bytes_max: u64) {
+    pub fn expose(&mut self, seen: &Sighting, bytes_max: u64) {
         if self.bytes >= bytes_max {
             self.refused += 1;
             return;
         }
-        let run_index = self.run_index(run);
-        let places = self.units.entry((run.experiment, unit)).or_default();
+        let run = self.run_index(seen.run);
+        let places = self.units.entry((seen.run.experiment, seen.unit)).or_default();
         let before = summary(places, &self.runs);
-        match places.iter_mut().find(|place| place.run == run_index && place.exposed) {
-            Some(place) => place.first = place.first.min(at),
+        let (first, allocation) = (seen.at, seen.allocation);
+        match places.iter_mut().find(|place| place.run == run && place.exposed) {
+            Some(place) if place.first <= first => {}
+            Some(place) => (place.first, place.allocation) = (first, allocation),
             None => {
                 self.bytes += PLACE_BYTES + if places.is_empty() { UNIT_BYTES } else { 0 };
                 let what = Sym::NONE;
-                places.push(Place { run: run_index, what, count: 1, first: at, exposed: true });
+                places.push(Place { run, what, count: 1, first, allocation, exposed: true });
             }
         }
         let after = summary(places, &self.runs);
-        self.recount(run.experiment, before, after);
+        self.recount(seen.run.experiment, &before, &after);
     }
 
     fn run_index(&mut self, run: RunKey) -> u32 {
@@ -127,13 +157,16 @@ impl Register {
         })
     }
 
-    fn recount(&mut self, experiment: Sym, before: Summary, after: Summary) {
+    fn recount(&mut self, experiment: Sym, before: &Summary, after: &Summary) {
         if before == after {
             return;
         }
         for (summary, sign) in [(before, -1), (after, 1)] {
-            let Some(first) = summary.first else { continue };
-            bump(&mut self.exposed, (experiment, first), sign);
+            let Some((arm, allocation)) = summary.first else { continue };
+            bump(&mut self.exposed, (experiment, arm, allocation), sign);
+            for (arm, what) in &summary.events {
+                bump(&mut self.events, (*arm, *what, allocation), sign);
+            }
             if summary.arms.len() > 1 {
                 bump(&mut self.crossovers, (experiment, Sym::NONE), sign);
                 summary.arms.iter().for_each(|arm| {
@@ -165,6 +198,14 @@ impl Register {
         counts
     }
 
+    /// Adds the counts of another partition, whose units are others.
+    pub fn merge_counts(&mut self, other: &Register) {
+        add_all(&mut self.exposed, &other.exposed);
+        add_all(&mut self.crossovers, &other.crossovers);
+        add_all(&mut self.of_arm, &other.of_arm);
+        add_all(&mut self.events, &other.events);
+    }
+
     /// Units that found no room.
     pub fn refused(&self) -> u64 {
         self.refused
@@ -176,21 +217,41 @@ impl Register {
     }
 }
 
+/// One more or one less sighting at a place; −1 when it was the last one.
+fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
+    if sign > 0 {
+        place.count += 1;
+        (place.first, place.allocation) = (seen.at, seen.allocation);
+        return 0;
+    }
+    place.count -= 1;
+    -i64::from(place.count == 0)
+}
+
 /// What the counts need to know of a unit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Summary {
-    first: Option<Sym>,
+    /// Arm and allocation of its first exposure.
+    first: Option<(Sym, u32)>,
+    /// All its arms.
     arms: Vec<Sym>,
+    /// Where it had which events.
+    events: Vec<(ArmKey, Sym)>,
 }
 
 fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
     let calls = || places.iter().filter(|place| place.what.is_none());
     let arm_of = |place: &Place| runs[place.run as usize].arm;
-    let first = calls().map(|place| (place.first, arm_of(place))).min().map(|pair| pair.1);
+    let first = calls().map(|place| (place.first, arm_of(place), place.allocation)).min();
     let mut arms: Vec<Sym> = calls().map(arm_of).collect();
     arms.sort_unstable();
     arms.dedup();
-    Summary { first, arms }
+    let events = places.iter().filter(|place| EVENTS.iter().any(|event| event.1 == place.what));
+    let mut events: Vec<(ArmKey, Sym)> =
+        events.map(|place| (runs[place.run as usize].arm_key(), place.what)).collect();
+    events.sort_unstable();
+    events.dedup();
+    Summary { first: first.map(|row| (row.1, row.2)), arms, events }
 }
 
 fn bump<K: Ord + Copy>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
@@ -199,6 +260,10 @@ fn bump<K: Ord + Copy>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
     if *sum == 0 {
         map.remove(&key);
     }
+}
+
+fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, i64>, from: &BTreeMap<K, i64>) {
+    from.iter().for_each(|(key, count)| bump(into, *key, *count));
 }
 
 #[cfg(test)]
@@ -212,35 +277,78 @@ mod tests {
     }
 
     fn exposed(register: &Register, arm: &str) -> i64 {
-        register.exposed.get(&(Sym::of("e"), Sym::of(arm))).copied().unwrap_or(0)
+        register.exposed.iter().filter(|row| row.0.1 == Sym::of(arm)).map(|row| row.1).sum()
+    }
+
+    fn seen(arm: &str, at: Nanos) -> Sighting {
+        let allocation = u32::from(at >= 100);
+        Sighting { run: run(arm), what: Sym::NONE, unit: UnitHash(7), at, allocation }
     }
 
     #[test]
     fn a_unit_counts_for_the_arm_it_saw_first() {
         let mut register = Register::default();
-        let unit = UnitHash(7);
-        assert_eq!(register.note(run("a"), Sym::NONE, unit, 20, 1, MAX), 1);
-        assert_eq!(register.note(run("a"), Sym::NONE, unit, 30, 1, MAX), 0);
-        assert_eq!(register.note(run("b"), Sym::NONE, unit, 10, 1, MAX), 1);
+        assert_eq!(register.note(&seen("a", 20), 1, MAX), 1);
+        assert_eq!(register.note(&seen("a", 30), 1, MAX), 0);
+        assert_eq!(register.note(&seen("b", 10), 1, MAX), 1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (0, 1));
         assert_eq!(register.crossovers[&(Sym::of("e"), Sym::NONE)], 1);
-        assert_eq!(register.note(run("b"), Sym::NONE, unit, 10, -1, MAX), -1);
+        assert_eq!(register.note(&seen("b", 10), -1, MAX), -1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (1, 0));
         assert!(register.crossovers.is_empty());
     }
 
     #[test]
+    fn a_unit_of_two_runs_of_an_arm_is_one_unit_of_the_arm() {
+        let mut register = Register::default();
+        let other = RunKey { set: crate::model::SetId(9), ..run("a") };
+        let second = Sighting { run: other, ..seen("a", 20) };
+        register.note(&seen("a", 10), 1, MAX);
+        register.note(&second, 1, MAX);
+        let key = (run("a").arm_key(), Sym::NONE);
+        assert_eq!(register.of_arm[&key], 1);
+        register.note(&seen("a", 10), -1, MAX);
+        assert_eq!(register.of_arm[&key], 1);
+        register.note(&second, -1, MAX);
+        assert_eq!(
+            register,
+            Register {
+                runs: register.runs.clone(),
+                index: register.index.clone(),
+                ..Register::default()
+            }
+        );
+    }
+
+    #[test]
+    fn an_event_counts_once_and_in_the_allocation_of_the_first_exposure() {
+        let mut register = Register::default();
+        let failed =
+            |at| Sighting { what: event_of(Origin::Error).expect("rate"), ..seen("a", at) };
+        let in_allocation = |register: &Register, allocation: u32| {
+            register.events.get(&(run("a").arm_key(), Sym(1), allocation)).copied().unwrap_or(0)
+        };
+        register.note(&seen("a", 150), 1, MAX);
+        register.note(&failed(150), 1, MAX);
+        register.note(&failed(160), 1, MAX);
+        assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (0, 1));
+        // An earlier call comes late: the unit belongs to the earlier allocation.
+        register.note(&seen("a", 50), 1, MAX);
+        assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (1, 0));
+    }
+
+    #[test]
     fn exposures_without_calls_are_counted_once() {
         let mut register = Register::default();
-        register.expose(run("a"), UnitHash(1), 5, MAX);
-        register.expose(run("a"), UnitHash(1), 6, MAX);
+        register.expose(&seen("a", 5), MAX);
+        register.expose(&seen("a", 6), MAX);
         assert_eq!(exposed(&register, "a"), 1);
     }
 
     #[test]
     fn a_full_register_says_so() {
         let mut register = Register::default();
-        assert_eq!(register.note(run("a"), Sym::NONE, UnitHash(1), 5, 1, 0), 0);
+        assert_eq!(register.note(&seen("a", 5), 1, 0), 0);
         assert_eq!(register.refused(), 1);
         assert_eq!(register.bytes(), 0);
     }

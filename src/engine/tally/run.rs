@@ -1,6 +1,6 @@
 //! Tallies of one run in one epoch: sums per measure, observed values, and traces to look at.
 
-use super::buckets::{Buckets, bucket_of};
+use super::buckets::{BUCKETS, Buckets, bucket_of};
 use super::histogram::Histogram;
 use super::windows::Windows;
 use crate::engine::fact::{CallFact, Fact, FactBody, MICRO};
@@ -69,11 +69,20 @@ pub struct Sums {
     pub ww: i128,
     /// The same by unit bucket.
     pub buckets: Buckets,
-    /// Distribution.
+    /// Distribution: of the values, or of the delays of a coverage.
     pub histogram: Option<Histogram>,
+    /// The same by group of unit buckets, for times only: how much calls of one unit are alike
+    /// in their tails.
+    pub sections: Option<Box<Sections>>,
     /// By time.
     pub windows: Windows,
 }
+
+/// Histograms by group of unit buckets: units are independent, so the groups are.
+pub type Sections = [Histogram; SECTIONS];
+
+/// How many groups of unit buckets have a histogram of their own.
+pub const SECTIONS: usize = 16;
 
 /// The slowest and the latest call: places to start looking.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -102,9 +111,9 @@ impl Run {
                     self.sum(measure, fact, weigh(1, *weight_micro), *weight_micro, None, sign);
                 }
             }
-            FactBody::Coverage { metric, scored, weight_micro } => {
+            FactBody::Coverage { metric, scored, delay_us, weight_micro } => {
                 let y = weigh(i64::from(*scored), *weight_micro);
-                self.sum(Measure::Coverage(*metric), fact, y, *weight_micro, None, sign);
+                self.sum(Measure::Coverage(*metric), fact, y, *weight_micro, *delay_us, sign);
             }
         }
     }
@@ -136,15 +145,16 @@ impl Run {
     fn add_measures(&mut self, fact: &Fact, call: &CallFact, sign: i64) {
         let w = call.weight_micro;
         let finish = call.finish();
-        let mut rate = |origin, yes: bool| {
+        let mut rate = |origin, yes: bool, w: u64| {
             let y = weigh(i64::from(yes), w);
             self.sum(Measure::Call(origin), fact, y, w, None, sign);
         };
-        rate(Origin::Calls, true);
+        // How many calls there were does not depend on how arms were drawn.
+        rate(Origin::Calls, true, call.sampled_micro);
         if call.operation.is_completion() {
-            rate(Origin::Error, call.failed);
-            rate(Origin::Refusal, finish.has(Finish::CONTENT_FILTER));
-            rate(Origin::Truncation, finish.has(Finish::LENGTH));
+            rate(Origin::Error, call.failed, w);
+            rate(Origin::Refusal, finish.has(Finish::CONTENT_FILTER), w);
+            rate(Origin::Truncation, finish.has(Finish::LENGTH), w);
         }
         let timed = |value: Option<u64>| value.filter(|_| !call.failed);
         for (origin, value) in [
@@ -177,9 +187,14 @@ impl Run {
         sums.y += i128::from(sign * y);
         sums.w += i128::from(sign * w);
         sums.ww += i128::from(sign) * (i128::from(w) * i128::from(w) / i128::from(MICRO));
-        sums.buckets.add(bucket_of(fact.unit), sign * y, sign * w);
+        let bucket = bucket_of(fact.unit);
+        sums.buckets.add(bucket, sign * y, sign * w);
         if let Some(value) = value {
             sums.histogram.get_or_insert_default().add(value, sign);
+            if fine {
+                let section = usize::from(bucket) * SECTIONS / BUCKETS;
+                sums.sections.get_or_insert_default()[section].add(value, sign);
+            }
         }
         sums.windows.add(fact.end, (sign * y, sign * w), value, sign, fine);
         if sums.n == 0 && sums.y == 0 && sums.w == 0 && sums.units == 0 {
@@ -194,6 +209,7 @@ impl Run {
             let own = self.measures.entry(*measure).or_default();
             own.windows.merge(&sums.windows);
             own.buckets.merge(&sums.buckets);
+            own.merge_sections(sums);
         }
     }
 
@@ -241,7 +257,7 @@ impl Run {
 }
 
 impl Sums {
-    /// Adds all of another but windows and buckets.
+    /// Adds all of another but windows, buckets and sections.
     pub fn pool(&mut self, other: &Sums) {
         self.n += other.n;
         self.units += other.units;
@@ -253,6 +269,13 @@ impl Sums {
         }
     }
 
+    /// Adds the sections of another.
+    fn merge_sections(&mut self, other: &Sums) {
+        let Some(more) = &other.sections else { return };
+        let own = self.sections.get_or_insert_default();
+        own.iter_mut().zip(more.iter()).for_each(|(own, more)| own.merge(more));
+    }
+
     /// The ratio in units of the metric; `per_unit` integer units make one. Both sums carry the
     /// weights' millionths once: `y` through rounding, `w` as it is.
     pub fn level(&self, per_unit: f64) -> Option<f64> {
@@ -261,7 +284,9 @@ impl Sums {
 
     fn bytes(&self) -> u64 {
         let histogram = self.histogram.as_ref().map_or(0, Histogram::bytes);
-        size_of::<Sums>() as u64 + self.buckets.bytes() + histogram + self.windows.bytes()
+        let sections = self.sections.iter().flat_map(|all| all.iter()).map(Histogram::bytes);
+        let inner = histogram + sections.sum::<u64>() + self.windows.bytes();
+        size_of::<Sums>() as u64 + self.buckets.bytes() + inner
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
 /// Control first, then by name.
 fn arm_order(engine: &Engine, experiment: Sym, control: Option<Sym>) -> Vec<Sym> {
     let mut arms: BTreeSet<Sym> = watch::arms(experiment, engine.tally()).into_keys().collect();
-    arms.extend(engine.tally().exposed(experiment).map(|pair| pair.0));
+    arms.extend(engine.tally().exposed(experiment).into_keys());
     let mut arms: Vec<Sym> = arms.into_iter().collect();
     arms.sort_by_key(|arm| (control != Some(*arm), engine.dictionary().text(*arm).to_owned()));
     arms
@@ -140,9 +140,9 @@ fn arm_view(
 
 /// Share of the experiment's units by first exposure.
 fn share(engine: &Engine, experiment: Sym, arm: Sym) -> Option<f64> {
-    let exposed: Vec<(Sym, i64)> = engine.tally().exposed(experiment).collect();
-    let all: i64 = exposed.iter().map(|pair| pair.1).sum();
-    let own = exposed.iter().find(|pair| pair.0 == arm).map_or(0, |pair| pair.1);
+    let exposed = engine.tally().exposed(experiment);
+    let all: i64 = exposed.values().sum();
+    let own = exposed.get(&arm).copied().unwrap_or(0);
     (all > 0).then(|| (own as f64 / all as f64 * 1e4).round() / 1e4)
 }
 

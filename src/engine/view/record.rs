@@ -126,7 +126,7 @@ pub(super) fn sample_ratio(engine: &Engine, experiment: Sym) -> SampleRatio {
     let name = engine.experiment_name(experiment);
     let expected =
         engine.settings().experiments.get(&name).map(|e| e.split.clone()).unwrap_or_default();
-    let exposed = engine.tally().exposed(experiment);
+    let exposed = engine.tally().exposed(experiment).into_iter();
     let units = exposed.map(|(arm, n)| (engine.dictionary().text(arm).to_owned(), n)).collect();
     SampleRatio { state: "unknown".into(), log_e: None, p: None, expected, units }
 }
