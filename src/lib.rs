@@ -7,6 +7,9 @@
 pub mod identify;
 pub mod model;
 pub mod normalize;
+pub mod stats;
+
+pub mod judge;
 
 pub mod engine;
 

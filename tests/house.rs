@@ -5,18 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by floor; a module uses only lower ones.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["model"],
-    &["normalize", "identify", "stats", "judge"],
+    &["normalize", "identify", "stats"],
+    &["judge"],
     &["engine"],
     &["otlp", "log", "store", "sink", "web", "api", "instrument"],
     &["config"],
     &["app"],
     &["cli"],
 ];
-/// Within the engine: join → tally → watch → view.
-const ENGINE: [&[&str]; 5] =
-    [&["dictionary", "context", "fact", "sorted"], &["join"], &["tally"], &["watch"], &["view"]];
+/// Within the engine: join → tally → estimate → watch → view.
+const ENGINE: [&[&str]; 6] = [
+    &["dictionary", "context", "fact", "sorted"],
+    &["join"],
+    &["tally"],
+    &["estimate"],
+    &["watch"],
+    &["view"],
+];
 /// Lines of a file, tests at its foot included. Generated code is no file of ours.
 const LINES_MAX: usize = 500;
 /// Lines of a function.
@@ -129,7 +136,7 @@ fn the_inside_reads_no_clock_file_or_socket() {
     for (path, text) in sources() {
         let inside = module_of(&path)
             .and_then(|own| floor_of(&FLOORS, &own))
-            .is_some_and(|floor| floor <= 2);
+            .is_some_and(|floor| floor <= 3);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             if inside && OUTSIDE.iter().any(|word| line.contains(word)) {
@@ -152,7 +159,7 @@ fn only_otlp_and_normalize_know_attribute_names() {
         let knows = code.lines().any(|line| {
             !line.trim_start().starts_with("//") && NAMES.iter().any(|name| line.contains(name))
         });
-        if knows && floor <= 3 && !["otlp", "normalize"].contains(&own.as_str()) {
+        if knows && floor <= 4 && !["otlp", "normalize"].contains(&own.as_str()) {
             bad.push(path.display().to_string());
         }
     }
@@ -206,8 +213,11 @@ fn memory_at_all_limits_is_what_the_design_says() {
         ("young join and dedupe state", mib(limits.join_bytes_max)),
         ("tallies", mib(limits.tally_bytes_max)),
         ("unit cache", mib(limits.unit_cache_bytes)),
-        // Filters and sealed blocks (16) and fjall (32) come with the sealed parts on disk.
-        ("sealed parts", 16 + 32),
+        // Looks: 1,024 histories of 256 looks, 32 bytes each.
+        ("looks", 8),
+        // Filters and sealed blocks (16) and fjall (32, less what looks take) come with the
+        // sealed parts on disk.
+        ("sealed parts", 16 + 24),
     ]);
     assert_eq!(parts.values().sum::<u64>(), 208, "{parts:?}");
 }

@@ -7,7 +7,7 @@ use super::status::{Status, status};
 use super::{ApiState, SeriesQuery, compare, events, openapi};
 use crate::model::id::{MINUTE, Nanos};
 use crate::model::record::RunRecord;
-use crate::model::view::{ExperimentView, SeriesPoint, View};
+use crate::model::view::{ExperimentView, LookPoint, SeriesPoint, View};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -56,6 +56,8 @@ pub struct SeriesPage {
     pub metric: String,
     /// Windows, oldest first.
     pub windows: Vec<SeriesPoint>,
+    /// Differences from control as looks saw them, oldest first: the band over time.
+    pub looks: Vec<LookPoint>,
 }
 
 /// All routes of the API. The caller adds `/metrics` and the pages.
@@ -168,7 +170,9 @@ async fn series(
     query: Result<Query<SeriesParameters>, QueryRejection>,
 ) -> Result<Json<SeriesPage>, Problem> {
     let query = series_query(&state.view.load(), &name, parameters(query)?)?;
-    Ok(Json(SeriesPage { metric: query.metric.clone(), windows: (state.series)(&query) }))
+    let found = (state.series)(&query);
+    let metric = query.metric.clone();
+    Ok(Json(SeriesPage { metric, windows: found.windows, looks: found.looks }))
 }
 
 fn series_query(view: &View, name: &str, given: SeriesParameters) -> Result<SeriesQuery, Problem> {

@@ -30,13 +30,13 @@ pub use twin::to_proto;
 use crate::model::id::Nanos;
 use crate::model::log::{Clock, Log};
 use crate::model::meter::Meter;
-use crate::model::view::{SeriesPoint, View};
+use crate::model::view::{self, View};
 use crate::normalize::Normalizer;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// Answers a chart's query from the engine's windows.
-pub type Series = Arc<dyn Fn(&SeriesQuery) -> Vec<SeriesPoint> + Send + Sync>;
+pub type Series = Arc<dyn Fn(&SeriesQuery) -> view::Series + Send + Sync>;
 
 /// What the API reads and writes.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::entry::{Body, Position};
 use crate::model::log::{Appended, Refused};
+use crate::model::view;
 use axum::Router;
 use axum::body::Body as HttpBody;
 use axum::http::{Request, StatusCode};
@@ -85,7 +86,9 @@ pub fn state_over(log: Arc<FakeLog>) -> ApiState {
         log,
         clock: Arc::new(FakeClock),
         series: Arc::new(|query| {
-            vec![SeriesPoint { at: query.metric.clone(), arm: "A".into(), n: 1.0, level: None }]
+            let at = query.metric.clone();
+            let windows = vec![view::SeriesPoint { at, arm: "A".into(), n: 1.0, level: None }];
+            view::Series { windows, ..view::Series::default() }
         }),
     }
 }

@@ -137,10 +137,7 @@ fn metric(line: &model::MetricLine) -> proto::MetricLine {
         units: line.units,
         level: line.level.as_ref().map(level),
         difference: line.difference.as_ref().map(difference),
-        verdict: line.verdict.as_ref().map(|verdict| proto::Verdict {
-            state: verdict.state.clone(),
-            reasons: verdict.reasons.clone(),
-        }),
+        verdict: line.verdict.as_ref().map(verdict),
     }
 }
 
@@ -162,6 +159,27 @@ fn difference(difference: &model::Difference) -> proto::Difference {
         upper: difference.upper,
         log_e: difference.log_e,
         method: difference.method.clone(),
+        confidence: difference.confidence,
+        p: difference.p,
+    }
+}
+
+fn verdict(verdict: &model::Verdict) -> proto::Verdict {
+    proto::Verdict {
+        state: verdict.state.clone(),
+        reasons: verdict.reasons.clone(),
+        sentence: verdict.sentence.clone(),
+        discovery: verdict.discovery,
+        decides: verdict.decides,
+        since: verdict.since.clone(),
+        breach: verdict.breach.as_ref().map(|breach| proto::Breach {
+            epoch: breach.epoch,
+            at: breach.at.clone(),
+            reason: breach.reason.clone(),
+            estimate: breach.estimate,
+            lower: breach.lower,
+            upper: breach.upper,
+        }),
     }
 }
 

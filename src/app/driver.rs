@@ -5,7 +5,7 @@ use super::fold::apply;
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::{LocalLog, Next, Tail};
-use crate::model::view::SeriesPoint;
+use crate::model::view::Series;
 use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, RunRecord, SECOND, Sym, View};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, VecDeque};
@@ -32,7 +32,7 @@ pub enum Ask {
     /// A view of the state as it is now.
     View(Sender<Arc<View>>),
     /// Points of a chart.
-    Series(Query, Sender<Vec<SeriesPoint>>),
+    Series(Query, Sender<Series>),
 }
 
 /// When to take a snapshot, and where.

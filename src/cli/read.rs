@@ -2,10 +2,10 @@
 
 use super::args::Server;
 use super::print::Data;
+use crate::model::human;
 use crate::model::record::RunRecord;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use crate::store;
-use crate::web::human;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;

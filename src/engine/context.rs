@@ -2,11 +2,13 @@
 //! with `Config` and `Decision` entries; then every trace it concerns is resolved anew.
 
 use crate::identify::Identity;
+use crate::model::canonical::{jcs, sha256_text};
 use crate::model::metric::{Metric, Origin, built_in};
 use crate::model::settings::Price;
 use crate::model::{Decision, Field, MINUTE, Nanos, Settings, Settled, Sym, UnitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Settings and decisions in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +29,20 @@ struct Derived {
     identity: Identity,
     by_experiment: BTreeMap<Sym, Identity>,
     scores: Vec<(Sym, Sym, Option<Sym>, Nanos)>,
+    definitions: Vec<Arc<Definition>>,
+}
+
+/// A metric with all that a line of it needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub metric: Metric,
+    /// SHA-256 over its canonical form and its name.
+    pub hash: String,
+    /// The config names it.
+    pub declared: bool,
 }
 
 /// What is settled about one experiment.
@@ -139,7 +155,14 @@ impl Context {
         let identity = Identity::new(&self.settings.observed);
         let by_experiment =
             self.experiments.iter().map(|(e, s)| (*e, identity.demoting(&s.demoted))).collect();
-        self.derived = Derived { identity, by_experiment, scores: score_metrics(&self.settings) };
+        let scores = score_metrics(&self.settings);
+        let declared = |name: &str| self.settings.metrics.contains_key(name);
+        let define = |(name, metric): (String, Metric)| {
+            let declared = declared(&name);
+            Arc::new(Definition::new(name, metric, declared))
+        };
+        let definitions = metrics(&self.settings).into_iter().map(define).collect();
+        self.derived = Derived { identity, by_experiment, scores, definitions };
     }
 
     /// Which fields identify the runs of an experiment.
@@ -193,8 +216,22 @@ impl Context {
     }
 
     /// Declared and built-in metrics, in the order of tables.
-    pub fn metrics(&self) -> Vec<(String, Metric)> {
-        metrics(&self.settings)
+    pub fn definitions(&self) -> &[Arc<Definition>] {
+        &self.derived.definitions
+    }
+
+    /// A declared or built-in metric.
+    pub fn definition(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.derived.definitions.iter().find(|one| one.name == name)
+    }
+}
+
+impl Definition {
+    /// Of a metric.
+    pub fn new(name: String, metric: Metric, declared: bool) -> Self {
+        let json = serde_json::to_value(&metric).unwrap_or_default();
+        let whole = serde_json::json!({"name": name, "definition": json});
+        Definition { hash: sha256_text(jcs(&whole).as_bytes()), name, metric, declared }
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod context;
 pub mod dictionary;
+pub mod estimate;
 pub mod fact;
 pub mod join;
 pub mod sorted;
@@ -190,7 +191,8 @@ impl Engine {
         output.looked = true;
     }
 
-    fn scene(&self) -> Scene<'_> {
+    /// What looks and views rest on.
+    pub fn scene(&self) -> Scene<'_> {
         Scene {
             context: &self.context,
             dictionary: &self.dictionary,
@@ -239,6 +241,11 @@ impl Engine {
     /// Settings and decisions.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// What looks remember.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// What became of every candidate of a trace.

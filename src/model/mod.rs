@@ -5,6 +5,7 @@ pub mod canonical;
 pub mod codec;
 pub mod entry;
 pub mod facet;
+pub mod human;
 pub mod id;
 pub mod log;
 pub mod meter;
@@ -13,6 +14,7 @@ pub mod observation;
 pub mod record;
 pub mod reject;
 pub mod settings;
+pub mod verdict;
 pub mod view;
 
 pub use batch::Batch;

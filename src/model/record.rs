@@ -187,6 +187,22 @@ pub struct MetricLine {
     /// What that means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// What contrasts of runs are computed from; not part of the document.
+    #[serde(skip)]
+    pub spread: Option<Spread>,
+}
+
+/// The spread of a level.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Spread {
+    /// Variance of the level, in the metric's unit squared.
+    pub variance: f64,
+    /// Distinct units.
+    pub units: f64,
+    /// What a claim on the metric may cost.
+    pub alpha: f64,
+    /// Prior scale of the effect, when it is declared.
+    pub tau: Option<f64>,
 }
 
 /// Who judged.
@@ -234,9 +250,15 @@ pub struct Difference {
     /// Upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upper: Option<f64>,
-    /// Natural logarithm of the e-value against "no difference".
+    /// Of the interval, at every look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Natural logarithm of the e-value against "no difference", now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_e: Option<f64>,
+    /// Anytime-valid p-value: one over the largest e-value of all looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
     /// How it was computed.
     pub method: String,
 }
@@ -244,10 +266,44 @@ pub struct Difference {
 /// The state of `design.md`'s table, with reasons.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The state.
+    /// `invalid`, `insufficient`, `breached`, `regressed`, `healthy`, `better` or `inconclusive`.
     pub state: String,
-    /// Why.
+    /// Why, in words that stay; the deciding one first.
     pub reasons: Vec<String>,
+    /// The same for people.
+    #[serde(default)]
+    pub sentence: String,
+    /// Exploration found something; it never decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discovery: bool,
+    /// The metric is in the family of the experiment, at a site that decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decides: bool,
+    /// The look since which the state holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When and on what it was breached; counts until the experiment is ramped or concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breach: Option<Breach>,
+}
+
+/// A guardrail that was breached.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Breach {
+    /// In which epoch.
+    pub epoch: u32,
+    /// At which look.
+    pub at: String,
+    /// The margin or the ceiling.
+    pub reason: String,
+    /// The difference then.
+    pub estimate: f64,
+    /// Its lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// Its upper bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
 }
 
 /// Whether units came in the planned shares.

@@ -1,6 +1,7 @@
 //! What `watch` publishes and everything outside reads: plain data, ready to serialise.
 
 use super::record::{Change, MetricLine, RunRecord, SampleRatio};
+use super::verdict::Gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,6 +114,9 @@ pub struct SiteView {
     pub epoch_began: Option<String>,
     /// Calls in this epoch.
     pub calls: i64,
+    /// Whether its metrics decide.
+    #[serde(default)]
+    pub decides: bool,
     /// Arms, control first.
     pub arms: Vec<ArmView>,
     /// The same over all epochs; labelled `mixed` when there are several.
@@ -150,6 +154,50 @@ pub struct ArmView {
     pub evidence: String,
     /// Its metrics.
     pub metrics: Vec<MetricLine>,
+    /// What the family of the experiment says to do with it; none for control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<ArmDecision>,
+}
+
+/// What to do with an arm.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ArmDecision {
+    /// `ship`, `roll back` or `wait`.
+    pub action: String,
+    /// The metrics that say so.
+    pub because: Vec<String>,
+    /// What a gate answers: `pass`, `inconclusive`, `invalid` or `fail`.
+    pub gate: Gate,
+}
+
+/// A difference from control as it was at a look: the band of a chart.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LookPoint {
+    /// The look, RFC 3339.
+    pub at: String,
+    /// The arm.
+    pub arm: String,
+    /// The call site.
+    pub site: String,
+    /// The epoch.
+    pub epoch: u32,
+    /// Point estimate.
+    pub estimate: f64,
+    /// Lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// Upper bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
+}
+
+/// What a chart draws.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Series {
+    /// By minute, hour or day.
+    pub windows: Vec<SeriesPoint>,
+    /// Differences from control at looks.
+    pub looks: Vec<LookPoint>,
 }
 
 /// A stretch of a chart: minutes, hours or days of event time.

@@ -2,7 +2,7 @@
 //! They change nothing, and nothing on them comes from elsewhere.
 
 mod arms;
-pub mod human;
+pub use crate::model::human;
 mod page;
 mod run;
 mod status;

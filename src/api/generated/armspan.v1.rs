@@ -187,17 +187,50 @@ pub struct Difference {
     pub lower: ::core::option::Option<f64>,
     #[prost(double, optional, tag = "4")]
     pub upper: ::core::option::Option<f64>,
+    /// e-value against "no difference", now.
     #[prost(double, optional, tag = "5")]
     pub log_e: ::core::option::Option<f64>,
     #[prost(string, tag = "6")]
     pub method: ::prost::alloc::string::String,
+    #[prost(double, optional, tag = "7")]
+    pub confidence: ::core::option::Option<f64>,
+    /// Anytime-valid: one over the largest e-value of all looks.
+    #[prost(double, optional, tag = "8")]
+    pub p: ::core::option::Option<f64>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Verdict {
+    /// invalid, insufficient, breached, regressed, healthy, better or inconclusive.
     #[prost(string, tag = "1")]
     pub state: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "2")]
     pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub sentence: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub discovery: bool,
+    #[prost(bool, tag = "5")]
+    pub decides: bool,
+    #[prost(string, optional, tag = "6")]
+    pub since: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "7")]
+    pub breach: ::core::option::Option<Breach>,
+}
+/// A guardrail that was breached.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Breach {
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    #[prost(string, tag = "2")]
+    pub at: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(double, tag = "4")]
+    pub estimate: f64,
+    #[prost(double, optional, tag = "5")]
+    pub lower: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "6")]
+    pub upper: ::core::option::Option<f64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SampleRatio {

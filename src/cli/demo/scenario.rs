@@ -78,8 +78,8 @@ impl Scenario {
             planned: 0.33,
             real: 0.33,
             prompt: ("4", FRIENDLY),
-            quality: 0.84,
-            quality_late: 0.84,
+            quality: 0.86,
+            quality_late: 0.86,
             ..BASE
         };
         let c = Plan {

@@ -104,8 +104,8 @@ impl Traffic {
 
     /// One request of a user: an app span with the flag's evaluation, and one or two calls.
     fn request(&mut self, end: Nanos, spans: &mut Spans) -> usize {
-        // The square makes few users come often and most of them rarely.
-        let user = (USERS * self.random.share().powi(2)) as u32;
+        // The power makes few users come often and most of them rarely.
+        let user = (USERS * self.random.share().powf(1.25)) as u32;
         let plan = self.plan_of(user);
         let trace = [self.random.bits().to_be_bytes(), self.random.bits().to_be_bytes()].concat();
         let root = self.random.bits().to_be_bytes().to_vec();

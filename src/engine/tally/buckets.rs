@@ -106,6 +106,31 @@ impl Buckets {
         sparse.chain(dense).chain(wide).filter(|row| (row.1, row.2) != (0, 0))
     }
 
+    /// All rows, when they are held that way: without a copy.
+    pub fn dense(&self) -> Option<&[(i64, i64)]> {
+        match self {
+            Buckets::Dense(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Adds its rows to dense ones; false when that overflows.
+    pub fn add_to(&self, rows: &mut [(i64, i64)]) -> bool {
+        let mut fits = true;
+        let mut add = |at: usize, y: i64, w: i64| match add_checked(rows[at], y, w) {
+            Some(sum) => rows[at] = sum,
+            None => fits = false,
+        };
+        match self {
+            Buckets::Sparse(list) => list.iter().for_each(|row| add(row.0.into(), row.1, row.2)),
+            Buckets::Dense(list) => {
+                list.iter().enumerate().for_each(|(at, row)| add(at, row.0, row.1));
+            }
+            Buckets::Wide(_) => return false,
+        }
+        fits
+    }
+
     /// Adds all of another.
     pub fn merge(&mut self, other: &Buckets) {
         for (bucket, y, w) in other.iter() {

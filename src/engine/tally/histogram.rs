@@ -84,7 +84,17 @@ impl Histogram {
         if count <= 0 {
             return None;
         }
-        let rank = ((q * count as f64).ceil() as i64).clamp(1, count);
+        self.at_rank(((q * count as f64).ceil() as i64).clamp(1, count))
+    }
+
+    /// How many values are in buckets above the one that ends at `edge`.
+    pub fn above(&self, edge: f64) -> i64 {
+        self.counts.iter().rev().take_while(|row| edges(*row.0).0 >= edge).map(|row| row.1).sum()
+    }
+
+    /// Lower and upper edge of the bucket that holds the value of a rank, from 1: counts at the
+    /// edges are exact, so no coverage is lost by taking them (`statistics.md` §3).
+    pub fn at_rank(&self, rank: i64) -> Option<(f64, f64)> {
         let mut seen = self.zero;
         if seen >= rank {
             return Some((0.0, 0.0));

@@ -128,6 +128,16 @@ impl Windows {
         }
     }
 
+    /// The earliest minute that is kept.
+    pub fn first_minute(&self) -> Option<u32> {
+        self.minutes.first_key_value().map(|row| *row.0)
+    }
+
+    /// The latest minute with a value.
+    pub fn last_minute(&self) -> Option<u32> {
+        self.minutes.last_key_value().map(|row| *row.0)
+    }
+
     /// Values in a minute.
     pub fn in_minute(&self, minute: u32) -> i64 {
         self.minutes.get(&minute).map_or(0, |cell| cell.n)

@@ -67,12 +67,6 @@ fn outcome(sets: &[(Arc<FacetSet>, i64)], calls: i64) -> Option<FacetEvidence> {
     })
 }
 
-/// Whether no failure of a run could have been told: its error rate is unknown, not 0 %.
-pub fn is_silent_on_failures(engine: &Engine, run: &Run) -> bool {
-    let mut sets = run.full.iter().filter(|pair| pair.1.calls > 0).peekable();
-    sets.peek().is_some() && sets.all(|pair| !tells_failures(&engine.dictionary().set(*pair.0)))
-}
-
 /// Calls whose unit of randomisation is known.
 fn unit(run: &Run) -> FacetEvidence {
     let all: i64 = run.kinds.values().sum();

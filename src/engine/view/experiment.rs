@@ -4,9 +4,12 @@ use super::super::Engine;
 use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch;
-use super::record::{changes, run_id, sample_ratio, unit_name};
+use super::ratio::sample_ratio;
+use super::record::{changes, run_id, unit_name};
 use super::{Group, Picture, Place, Shown, evidence, metrics, time_text};
-use crate::model::view::{ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
+use crate::engine::estimate::Pool;
+use crate::model::record::MetricLine;
+use crate::model::view::{ArmDecision, ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
 use crate::model::{Field, MINUTE, Sym};
 use std::collections::BTreeSet;
 
@@ -36,7 +39,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
         last_seen: last.map(time_text),
         arms: arms.iter().map(|arm| text(*arm)).collect(),
         sites: sites(picture, experiment, &arms),
-        sample_ratio: Some(sample_ratio(engine, experiment)),
+        sample_ratio: Some(sample_ratio(picture, experiment)),
         crossover_units: crossovers.map_or(0, |pair| pair.1),
         conflicting_traces: engine.join.census.conflicts.get(&experiment).copied().unwrap_or(0),
         demoted: state
@@ -89,6 +92,9 @@ fn site_view(picture: &Picture<'_>, experiment: Sym, site: Sym, arms: &[Sym]) ->
         epoch,
         epoch_began: began,
         calls: now.iter().map(|arm| arm.calls).sum(),
+        decides: picture
+            .assessment(experiment)
+            .is_some_and(|found| found.sites.iter().any(|one| one.site == site && one.decides)),
         arms: now,
         all_epochs: arms_in(&with_calls),
         changes: changes(engine, experiment, site, None),
@@ -104,7 +110,7 @@ fn arm_view(
 ) -> Option<ArmView> {
     let engine = picture.engine;
     let at = |epoch: u32| Place { experiment, site, arm, epoch };
-    let shown: Vec<&Shown> = epochs.iter().rev().flat_map(|e| picture.shown(at(*e))).collect();
+    let shown: Vec<&Shown<'_>> = epochs.iter().rev().flat_map(|e| picture.shown(at(*e))).collect();
     let group = match epochs.len() {
         1 => Group::Arm(at(*epochs.first()?)),
         _ => Group::AllEpochs(at(0)),
@@ -134,7 +140,35 @@ fn arm_view(
         runs,
         model: model(engine, &shown),
         evidence: weakest(engine, &shown, pooled.calls),
-        metrics: metrics::lines(engine, &pooled, &units),
+        metrics: arm_metrics(picture, &shown, &units, epochs, at(epochs.first().copied()?)),
+        decision: decision(picture, epochs, at(epochs.first().copied()?)),
+    })
+}
+
+/// Metrics of an arm: as they were assessed in one epoch; levels only over several.
+fn arm_metrics(
+    picture: &Picture<'_>,
+    shown: &[&Shown<'_>],
+    units: &dyn Fn(Sym) -> i64,
+    epochs: &BTreeSet<u32>,
+    place: Place,
+) -> Vec<MetricLine> {
+    if let (1, Some((site, arm))) = (epochs.len(), picture.assessed(place)) {
+        let (experiment, seconds) = (place.experiment, picture.seconds(place));
+        return metrics::of_arm(picture.engine, &metrics::Place { site, arm, experiment, seconds });
+    }
+    let runs = shown.iter().flat_map(|s| s.pool.runs.iter().copied()).collect();
+    metrics::mixed(picture.engine, &Pool { runs }, units)
+}
+
+fn decision(picture: &Picture<'_>, epochs: &BTreeSet<u32>, place: Place) -> Option<ArmDecision> {
+    let (_, arm) = picture.assessed(place).filter(|_| epochs.len() == 1)?;
+    let rule = arm.rule.as_ref()?;
+    let name = |at: &usize| arm.lines.get(*at).map(|line| line.line.definition.name.clone());
+    Some(ArmDecision {
+        action: rule.action.name().to_owned(),
+        because: rule.because.iter().filter_map(name).collect(),
+        gate: arm.gate,
     })
 }
 
@@ -147,7 +181,7 @@ fn share(engine: &Engine, experiment: Sym, arm: Sym) -> Option<f64> {
 }
 
 /// Model of the busiest run: its revision, else what was requested.
-fn model(engine: &Engine, shown: &[&Shown]) -> Option<String> {
+fn model(engine: &Engine, shown: &[&Shown<'_>]) -> Option<String> {
     let busiest = shown.iter().max_by_key(|s| s.run.calls)?;
     let set = engine.dictionary().set(busiest.set);
     let name = set.text(Field::ModelRevision).or_else(|| set.text(Field::ModelRequested));
@@ -155,8 +189,8 @@ fn model(engine: &Engine, shown: &[&Shown]) -> Option<String> {
 }
 
 /// The weakest grade of runs with ≥ 5 % of the arm's calls.
-fn weakest(engine: &Engine, shown: &[&Shown], calls: i64) -> String {
-    let counts = |s: &&&Shown| s.run.calls * 20 >= calls;
+fn weakest(engine: &Engine, shown: &[&Shown<'_>], calls: i64) -> String {
+    let counts = |s: &&&Shown<'_>| s.run.calls * 20 >= calls;
     let grades = shown.iter().filter(counts).map(|s| match s.set {
         OVERFLOW => "D".to_owned(),
         _ => evidence::evidence(engine, &s.run).grade,

@@ -1,182 +1,246 @@
-//! Metric lines: levels from the sums. A quantile comes from the histogram, everything else is
-//! a ratio of sums.
+//! Metric lines of documents: levels, differences and verdicts as they were assessed.
 
 use super::super::Engine;
-use super::super::tally::run::{Run, Sums};
-use super::super::tally::scored_as;
-use super::evidence::is_silent_on_failures;
-use crate::model::canonical::{jcs, sha256_text};
-use crate::model::metric::{Direction, Origin, Role, guess_direction};
-use crate::model::record::{GraderLine, Level, MetricLine};
-use crate::model::{Measure, Metric, Sym};
-use serde_json::json;
+use super::super::estimate::Pool;
+use super::super::estimate::level::{Level as Found, level};
+use super::super::estimate::line::{Line, lines};
+use super::super::watch::assess::{ArmAssessment, Assessed, SiteAssessment};
+use super::super::watch::memory::{Latch, LineMemory};
+use super::time_text;
+use crate::judge::sentence::{Told, sentence};
+use crate::model::metric::{Margin, Metric};
+use crate::model::observation::Grader;
+use crate::model::record::{Breach, Difference, GraderLine, Level, MetricLine, Spread, Verdict};
+use crate::model::{Sym, human};
+use crate::stats::Interval;
+use crate::stats::plan::{self, ScaleRule};
 
-/// Lines of all metrics that a run or arm has values for, in the order of tables. `units` counts
-/// the distinct units of a kind of scores.
-pub fn lines(engine: &Engine, run: &Run, units: &dyn Fn(Sym) -> i64) -> Vec<MetricLine> {
-    let mut out = Vec::new();
-    let declared = engine.context().metrics();
-    for (name, metric) in &declared {
-        match metric.from {
-            Origin::Score => out.extend(score_lines(engine, run, units, name, metric, true)),
-            Origin::Error if is_silent_on_failures(engine, run) => {}
-            origin => out.extend(call_line(run, name, metric, origin)),
-        }
-    }
-    for (name, metric) in undeclared(engine, run, &declared) {
-        out.extend(score_lines(engine, run, units, &name, &metric, false));
-    }
-    out.extend(label_lines(engine, run));
-    let max = engine.settings().limits.metrics_max as usize;
-    out.truncate(max);
-    out
+/// Where an arm's verdicts are, and what they are called.
+pub(super) struct Place<'v, 'a> {
+    pub site: &'v SiteAssessment<'a>,
+    pub arm: &'v ArmAssessment<'a>,
+    pub experiment: Sym,
+    /// Seconds for which the epoch has been going on.
+    pub seconds: f64,
 }
 
-/// Evaluations that no metric of the config uses.
-fn undeclared(engine: &Engine, run: &Run, declared: &[(String, Metric)]) -> Vec<(String, Metric)> {
-    let used = |name: &str| {
-        declared.iter().any(|(own, metric)| {
-            metric.from == Origin::Score && metric.score.as_deref().unwrap_or(own) == name
-        })
-    };
-    let mut names: Vec<String> = run
-        .measures
-        .keys()
-        .filter_map(|measure| match measure {
-            Measure::Score(name, _) => Some(engine.dictionary().text(*name).to_owned()),
-            _ => None,
-        })
-        .filter(|name| !used(name))
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| {
-            let direction = guess_direction(&name);
-            let metric = plain(Role::Info, Origin::Score, direction);
-            (name, metric)
+/// Lines of an arm.
+pub(super) fn of_arm(engine: &Engine, place: &Place<'_, '_>) -> Vec<MetricLine> {
+    place
+        .arm
+        .lines
+        .iter()
+        .map(|found| {
+            let line = base(engine, &found.line, found.level, found.alpha, found.units);
+            judged(engine, place, found, line)
         })
         .collect()
 }
 
-fn plain(role: Role, from: Origin, direction: Direction) -> Metric {
-    Metric {
-        role,
-        from,
-        score: None,
-        grader: None,
-        quantile: None,
-        direction,
-        range: None,
-        effect_scale: None,
-        margin: None,
-        ceiling: None,
-        matures_after: None,
-    }
-}
-
-fn call_line(run: &Run, name: &str, metric: &Metric, origin: Origin) -> Option<MetricLine> {
-    let sums = run.sums(Measure::Call(origin)).filter(|sums| sums.n > 0)?;
-    let level = match (origin, metric.quantile) {
-        (Origin::Calls, _) => Some(exact(sums.w as f64 / 1e6)),
-        (_, Some(q)) => quantile(sums, q, origin.per_unit()),
-        (_, None) => sums.level(origin.per_unit()).map(ratio),
-    };
-    Some(MetricLine { level, ..line(name, metric, sums.n) })
-}
-
-/// One line per grader: arms are compared on the same one.
-fn score_lines(
+/// Lines of a run: its own levels, and the difference and verdict of its arm.
+pub(super) fn of_run(
     engine: &Engine,
-    run: &Run,
+    pool: &Pool<'_>,
     units: &dyn Fn(Sym) -> i64,
-    name: &str,
-    metric: &Metric,
-    declared: bool,
+    place: &Place<'_, '_>,
 ) -> Vec<MetricLine> {
-    let evaluation = Sym::of(metric.score.as_deref().unwrap_or(name));
-    let grader = metric.grader.as_deref().map(Sym::of);
-    let coverage = run.sums(Measure::Coverage(Sym::of(name)));
-    let mut out: Vec<MetricLine> = Vec::new();
-    for (measure, sums) in &run.measures {
-        let Measure::Score(found, by) = measure else { continue };
-        let wanted = *found == evaluation && grader.is_none_or(|grader| grader == by.name);
-        if !wanted || sums.n <= 0 {
-            continue;
-        }
-        let text =
-            |sym: Sym| Some(engine.dictionary().text(sym).to_owned()).filter(|t| !t.is_empty());
-        let grader =
-            GraderLine { name: text(by.name), version: text(by.version), model: text(by.model) };
-        let known = grader.name.is_some() || grader.version.is_some() || grader.model.is_some();
-        out.push(MetricLine {
-            grader: known.then_some(grader),
-            scored: Some(sums.n),
-            units: Some(units(scored_as(*found, by))),
-            level: sums.level(Origin::Score.per_unit()).map(ratio),
-            ..line(name, metric, coverage.map_or(run.calls, |c| c.n))
-        });
-    }
-    if out.is_empty() && declared && coverage.is_some_and(|c| c.n > 0) {
-        let calls = coverage.map_or(0, |c| c.n);
-        out.push(MetricLine { scored: Some(0), ..line(name, metric, calls) });
-    }
+    let own = lines(pool, &engine.context, &engine.dictionary);
+    let twin = |line: &Line<'_>| place.arm.lines.iter().find(|one| one.line.matches(line));
+    let mut out: Vec<MetricLine> = own
+        .iter()
+        .map(|line| {
+            let found = twin(line);
+            let alpha = found.map_or(0.05, |found| found.alpha);
+            let units = units(line.what) as f64;
+            let base = base(engine, line, level(line, units, alpha), alpha, units);
+            match found {
+                Some(found) => judged(engine, place, found, base),
+                None => base,
+            }
+        })
+        .collect();
+    // What the arm should report and does not is part of every run's record.
+    let absent = |found: &&Assessed<'_>| {
+        found.ruling.is_some() && !own.iter().any(|line| line.matches(&found.line))
+    };
+    out.extend(place.arm.lines.iter().filter(absent).map(|found| {
+        let line = base(engine, &found.line, None, found.alpha, found.units);
+        judged(engine, place, found, line)
+    }));
     out
 }
 
-/// Shares of labels that are neither pass nor fail: `name=label`.
-fn label_lines(engine: &Engine, run: &Run) -> Vec<MetricLine> {
-    let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
-    let mut out = Vec::new();
-    for (measure, sums) in &run.measures {
-        let Measure::Label(name, grader, label) = measure else { continue };
-        let same = |m: &Measure| matches!(m, Measure::Label(n, g, _) if (n, g) == (name, grader));
-        let all: i128 = run.measures.iter().filter(|pair| same(pair.0)).map(|pair| pair.1.w).sum();
-        if sums.n <= 0 || all <= 0 {
-            continue;
-        }
-        let metric = plain(Role::Info, Origin::Score, Direction::Unknown);
-        let name = format!("{}={}", text(*name), text(*label));
-        let level = Some(ratio(sums.w as f64 / all as f64));
-        out.push(MetricLine { scored: Some(sums.n), level, ..line(&name, &metric, run.calls) });
-    }
-    out
+/// Lines over several epochs: levels without interval or verdict, labelled so by their arm.
+pub(super) fn mixed(
+    engine: &Engine,
+    pool: &Pool<'_>,
+    units: &dyn Fn(Sym) -> i64,
+) -> Vec<MetricLine> {
+    let own = lines(pool, &engine.context, &engine.dictionary);
+    own.iter()
+        .map(|line| {
+            let units = units(line.what) as f64;
+            let found = level(line, units, 0.05).map(|found| Found { interval: None, ..found });
+            MetricLine { spread: None, ..base(engine, line, found, 0.05, units) }
+        })
+        .collect()
 }
 
-fn line(name: &str, metric: &Metric, calls: i64) -> MetricLine {
+fn base(
+    engine: &Engine,
+    line: &Line<'_>,
+    found: Option<Found>,
+    alpha: f64,
+    units: f64,
+) -> MetricLine {
+    let definition = &line.definition;
+    let scored = line.scored.filter(|_| line.grader.is_some() || line.scored == Some(0));
     MetricLine {
-        name: name.to_owned(),
-        role: metric.role,
-        direction: metric.direction,
-        unit: metric.from.unit().to_owned(),
-        definition: definition(name, metric),
-        grader: None,
-        calls,
-        scored: None,
-        units: None,
-        level: None,
+        name: definition.name.clone(),
+        role: definition.metric.role,
+        direction: line.direction(),
+        unit: definition.metric.from.unit().to_owned(),
+        definition: definition.hash.clone(),
+        grader: line.grader.and_then(|grader| grader_line(engine, &grader)),
+        calls: line.calls,
+        scored: scored.or(line.scored),
+        units: line.grader.is_some().then_some(units as i64),
+        level: found.map(|found| level_of(&found, alpha)),
         difference: None,
         verdict: None,
+        spread: spread(line, alpha, units),
     }
 }
 
-/// SHA-256 over the canonical form of the definition with its name.
-pub fn definition(name: &str, metric: &Metric) -> String {
-    let json = serde_json::to_value(metric).unwrap_or_default();
-    sha256_text(jcs(&json!({"name": name, "definition": json})).as_bytes())
+fn grader_line(engine: &Engine, grader: &Grader) -> Option<GraderLine> {
+    let text = |sym: Sym| Some(engine.dictionary.text(sym).to_owned()).filter(|t| !t.is_empty());
+    let line = GraderLine {
+        name: text(grader.name),
+        version: text(grader.version),
+        model: text(grader.model),
+    };
+    let known = line.name.is_some() || line.version.is_some() || line.model.is_some();
+    known.then_some(line)
 }
 
-/// The middle of the bucket that holds the quantile's rank, on the scale of the buckets.
-pub fn quantile(sums: &Sums, q: f64, per_unit: f64) -> Option<Level> {
-    let (lower, upper) = sums.histogram.as_ref()?.quantile(q)?;
-    Some(Level { method: "histogram".into(), ..ratio((lower * upper).sqrt() / per_unit) })
+fn spread(line: &Line<'_>, alpha: f64, units: f64) -> Option<Spread> {
+    let moments = line.moments()?;
+    let tau = tau(&line.definition.metric);
+    Some(Spread { variance: moments.ratio.variance, units, alpha, tau })
 }
 
-fn ratio(estimate: f64) -> Level {
-    Level { estimate, lower: None, upper: None, confidence: None, method: "ratio of sums".into() }
+/// The scale of the effect in units of the metric, when it is declared.
+fn tau(metric: &Metric) -> Option<f64> {
+    metric.effect_scale.or(match metric.margin {
+        Some(Margin::Absolute(margin)) => Some(margin),
+        _ => None,
+    })
 }
 
-fn exact(estimate: f64) -> Level {
-    Level { method: "count".into(), ..ratio(estimate) }
+fn level_of(found: &Found, alpha: f64) -> Level {
+    let (lower, upper) = ends(found.interval);
+    let confidence = found.interval.map(|_| confidence(alpha));
+    let bounded = lower.is_some() || upper.is_some();
+    let confidence = confidence.filter(|_| bounded);
+    Level { estimate: found.estimate, lower, upper, confidence, method: found.method.to_owned() }
+}
+
+/// Bounds that are known: an open end is absent.
+fn ends(interval: Option<Interval>) -> (Option<f64>, Option<f64>) {
+    let finite = |bound: f64| Some(bound).filter(|b| b.is_finite());
+    interval.map_or((None, None), |i| (finite(i.lower), finite(i.upper)))
+}
+
+/// 1 − α without the noise of the subtraction.
+fn confidence(alpha: f64) -> f64 {
+    ((1.0 - alpha) * 1e9).round() / 1e9
+}
+
+/// Adds the difference and the verdict.
+fn judged(
+    engine: &Engine,
+    place: &Place<'_, '_>,
+    found: &Assessed<'_>,
+    line: MetricLine,
+) -> MetricLine {
+    let Some(ruling) = &found.ruling else { return line };
+    let memory = engine.watch.memory(place.experiment);
+    let memory = memory.and_then(|m| m.lines.get(&found.key(place.site, place.arm.arm)));
+    let control = engine.context.experiments.get(&place.experiment).and_then(|s| s.control);
+    let control = control.map(|arm| engine.dictionary.text(arm)).unwrap_or_default();
+    let difference = found.compared.as_ref().map(|compared| {
+        let (lower, upper) = ends(Some(compared.interval));
+        let largest = memory.map_or(0.0, |m| m.log_e).max(compared.log_e.unwrap_or(0.0));
+        Difference {
+            from: control.to_owned(),
+            estimate: compared.estimate,
+            lower,
+            upper,
+            confidence: Some(confidence(found.alpha)),
+            log_e: compared.log_e.filter(|log_e| log_e.is_finite()),
+            p: compared.log_e.map(|_| (-largest).exp().min(1.0)),
+            method: compared.method.to_owned(),
+        }
+    });
+    let metric = &found.line.definition.metric;
+    let margin = metric.margin.map(|margin| margin_text(margin, metric));
+    let told = Told {
+        metric: &line.name,
+        unit: &line.unit,
+        arm: engine.dictionary.text(place.arm.arm),
+        control,
+        difference: difference.as_ref().map(|d| (d.estimate, d.lower, d.upper)),
+        margin: margin.as_deref(),
+        seconds_to_decide: seconds_to_decide(found, place.seconds),
+        discovery: found.discovery,
+    };
+    let mut reasons: Vec<String> = ruling.reasons.iter().map(|r| r.words().to_owned()).collect();
+    reasons.extend(found.held.then(|| "test of missing scores held".to_owned()));
+    let verdict = Verdict {
+        state: ruling.state.name().to_owned(),
+        reasons,
+        sentence: sentence(ruling, &told),
+        discovery: found.discovery,
+        decides: found.part.is_some(),
+        since: since(memory, ruling.state),
+        breach: found.latched.map(breach),
+    };
+    MetricLine { difference, verdict: Some(verdict), ..line }
+}
+
+fn since(memory: Option<&LineMemory>, state: crate::model::verdict::State) -> Option<String> {
+    let memory = memory.filter(|memory| memory.state == state && memory.since > 0)?;
+    Some(time_text(memory.since))
+}
+
+fn breach((epoch, latch): (u32, Latch)) -> Breach {
+    let (lower, upper) = ends(Some(Interval { lower: latch.look.lower, upper: latch.look.upper }));
+    let reason = latch.reason.words().to_owned();
+    Breach { epoch, at: time_text(latch.at), reason, estimate: latch.look.estimate, lower, upper }
+}
+
+fn margin_text(margin: Margin, metric: &Metric) -> String {
+    match margin {
+        Margin::Absolute(value) => {
+            human::difference(value, metric.from.unit()).trim_start_matches('+').to_owned()
+        }
+        Margin::Relative(share) => human::share(share),
+    }
+}
+
+/// How long it takes, at the rate of the epoch so far, until the interval is narrower than the
+/// distance to what would decide: 0, or the margin.
+fn seconds_to_decide(found: &Assessed<'_>, seconds: f64) -> Option<f64> {
+    let compared = found.compared.as_ref()?;
+    let (variance, units) = compared.spread?;
+    let metric = &found.line.definition.metric;
+    let distance = match metric.margin {
+        Some(Margin::Absolute(margin)) => (compared.estimate.abs() - margin).abs(),
+        _ => compared.estimate.abs(),
+    };
+    let rule =
+        tau(metric).map_or(ScaleRule::NStar(super::super::estimate::N_STAR), ScaleRule::Effect);
+    let needed = plan::units_to_decide(distance, variance, units, rule, found.alpha)?;
+    let rate = units / seconds;
+    (rate > 0.0 && needed > units).then(|| (needed - units) / rate)
 }

@@ -5,14 +5,17 @@ mod evidence;
 mod experiment;
 mod metrics;
 mod observed;
+mod ratio;
 mod record;
 mod series;
 
 pub use series::Query;
 
 use super::Engine;
+use super::estimate::Pool;
 use super::fact::RunKey;
 use super::tally::run::Run;
+use super::watch::assess::{ArmAssessment, Assessment, SiteAssessment};
 use crate::identify;
 use crate::model::canonical::{jcs, sha256_text};
 use crate::model::view::Counts;
@@ -20,11 +23,13 @@ use crate::model::{Nanos, SetId, Sym, View};
 use std::collections::BTreeMap;
 
 /// Runs that are shown as one: the set under which they are shown, and all that was folded in.
-pub(super) struct Shown {
+pub(super) struct Shown<'a> {
     /// The identifying set.
     pub set: SetId,
     /// All sums but buckets and windows.
     pub run: Run,
+    /// The runs as they are.
+    pub pool: Pool<'a>,
     /// Contained in several others.
     pub partial: bool,
     /// The exact sets that were folded in.
@@ -56,24 +61,51 @@ pub(super) struct Picture<'a> {
     pub engine: &'a Engine,
     /// Hash of the settings in force.
     pub config: String,
-    shown: BTreeMap<Place, Vec<Shown>>,
+    shown: BTreeMap<Place, Vec<Shown<'a>>>,
     units: BTreeMap<(Group, Sym), i64>,
+    assessments: BTreeMap<Sym, Assessment<'a>>,
 }
 
 impl<'a> Picture<'a> {
     fn new(engine: &'a Engine) -> Self {
-        let mut runs: BTreeMap<Place, Vec<(SetId, &Run)>> = BTreeMap::new();
+        let mut runs: BTreeMap<Place, Vec<(SetId, &'a Run)>> = BTreeMap::new();
         for (key, run) in engine.tally.runs().filter(|pair| pair.1.calls > 0) {
             runs.entry(Place::of(key)).or_default().push((key.set, run));
         }
-        let shown: BTreeMap<Place, Vec<Shown>> =
+        let shown: BTreeMap<Place, Vec<Shown<'a>>> =
             runs.into_iter().map(|(place, runs)| (place, engine.shown(&runs))).collect();
         let units = engine.tally.distinct(|key| groups(key, &shown));
-        Picture { engine, config: engine.config_hash(), shown, units }
+        let scene = engine.scene();
+        let known = engine.context.experiments.keys();
+        let assessments = known.map(|e| (*e, engine.watch.assess(*e, &scene))).collect();
+        Picture { engine, config: engine.config_hash(), shown, units, assessments }
+    }
+
+    /// Estimates and verdicts of an experiment.
+    pub fn assessment(&self, experiment: Sym) -> Option<&Assessment<'a>> {
+        self.assessments.get(&experiment)
+    }
+
+    /// Estimates and verdicts of an arm.
+    pub fn assessed(&self, place: Place) -> Option<(&SiteAssessment<'a>, &ArmAssessment<'a>)> {
+        let sites = &self.assessment(place.experiment)?.sites;
+        let site = sites.iter().find(|s| (s.site, s.epoch) == (place.site, place.epoch))?;
+        Some((site, site.arms.iter().find(|arm| arm.arm == place.arm)?))
+    }
+
+    /// Seconds for which calls of a site and epoch have been seen.
+    pub fn seconds(&self, place: Place) -> f64 {
+        let same = |p: &&Place| {
+            (p.experiment, p.site, p.epoch) == (place.experiment, place.site, place.epoch)
+        };
+        let seen = self.shown.keys().filter(same).flat_map(|p| self.shown(*p));
+        let seen = seen.filter_map(|shown| shown.run.seen);
+        let ends = seen.fold((Nanos::MAX, 0), |all, one| (all.0.min(one.0), all.1.max(one.1)));
+        ends.1.saturating_sub(ends.0) as f64 / 1e9
     }
 
     /// Runs at a place as they are shown; the busiest first.
-    pub fn shown(&self, place: Place) -> &[Shown] {
+    pub fn shown(&self, place: Place) -> &[Shown<'a>] {
         self.shown.get(&place).map_or(&[], |list| list)
     }
 
@@ -100,9 +132,9 @@ impl Place {
     }
 }
 
-fn groups(key: &RunKey, shown: &BTreeMap<Place, Vec<Shown>>) -> Vec<Group> {
+fn groups(key: &RunKey, shown: &BTreeMap<Place, Vec<Shown<'_>>>) -> Vec<Group> {
     let place = Place::of(key);
-    let own = |list: &&Shown| list.members.contains(&key.set);
+    let own = |list: &&Shown<'_>| list.members.contains(&key.set);
     let run = shown.get(&place).and_then(|list| list.iter().find(own));
     let arms = [Group::Arm(place), Group::AllEpochs(place.all_epochs())];
     arms.into_iter().chain(run.map(|run| Group::Run(place, run.set))).collect()
@@ -147,20 +179,22 @@ impl Engine {
     }
 
     /// Partial runs of one place folded; the busiest first.
-    fn shown(&self, runs: &[(SetId, &Run)]) -> Vec<Shown> {
+    fn shown<'a>(&self, runs: &[(SetId, &'a Run)]) -> Vec<Shown<'a>> {
         let facets: Vec<_> = runs.iter().map(|pair| self.dictionary.set(pair.0)).collect();
         let sets: Vec<_> =
             runs.iter().zip(&facets).map(|((id, run), set)| (*id, &**set, run.calls)).collect();
-        let mut shown: BTreeMap<SetId, Shown> = BTreeMap::new();
+        let mut shown: BTreeMap<SetId, Shown<'a>> = BTreeMap::new();
         for (folded, (_, run)) in identify::fold(&sets).into_iter().zip(runs) {
             let members = Vec::new();
-            let empty = || Shown { set: folded.into, run: Run::default(), partial: false, members };
+            let (set, run_of, pool) = (folded.into, Run::default(), Pool::default());
+            let empty = || Shown { set, run: run_of, pool, partial: false, members };
             let into = shown.entry(folded.into).or_insert_with(empty);
             into.run.pool(run);
             into.partial |= folded.partial;
             into.members.push(folded.set);
+            into.pool.runs.push(run);
         }
-        let mut list: Vec<Shown> = shown.into_values().collect();
+        let mut list: Vec<Shown<'a>> = shown.into_values().collect();
         list.sort_by_key(|shown| (-shown.run.calls, shown.set));
         list
     }

@@ -4,6 +4,7 @@ use super::super::Engine;
 use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch::ChangeEvent;
+use super::ratio::sample_ratio;
 use super::{Group, Picture, Place, Shown, evidence, metrics, observed, time_text};
 use crate::identify;
 use crate::model::canonical::sha256_text;
@@ -21,7 +22,7 @@ pub(super) fn records(picture: &Picture<'_>, experiment: Sym) -> Vec<RunRecord> 
     places.into_iter().flat_map(at).collect()
 }
 
-fn record(picture: &Picture<'_>, place: Place, shown: &Shown) -> RunRecord {
+fn record(picture: &Picture<'_>, place: Place, shown: &Shown<'_>) -> RunRecord {
     let engine = picture.engine;
     let Place { experiment, site, arm, epoch } = place;
     let identity = engine.dictionary().set(shown.set);
@@ -35,8 +36,8 @@ fn record(picture: &Picture<'_>, place: Place, shown: &Shown) -> RunRecord {
         evidence: evidence::evidence(engine, run),
         window: window(run, epoch),
         traffic: traffic(engine, experiment, arm, run, units(Sym::NONE)),
-        metrics: metrics::lines(engine, run, &units),
-        sample_ratio: Some(sample_ratio(engine, experiment)),
+        metrics: run_metrics(picture, place, shown, &units),
+        sample_ratio: Some(sample_ratio(picture, experiment)),
         changes: changes(engine, experiment, site, Some(arm)),
         links: links(run),
         cases: cases(engine, run),
@@ -54,7 +55,7 @@ fn head(
     experiment: Sym,
     site: Sym,
     arm: Sym,
-    shown: &Shown,
+    shown: &Shown<'_>,
     identity: &FacetSet,
 ) -> RunHead {
     let control = engine.context().experiments.get(&experiment).and_then(|state| state.control);
@@ -121,14 +122,17 @@ pub(super) fn unit_name(engine: &Engine, experiment: Sym) -> String {
     settled.or_else(most).map_or("unknown", |kind| kind.name()).to_owned()
 }
 
-/// Units by arm of first exposure, and the planned shares. A test of them comes with verdicts.
-pub(super) fn sample_ratio(engine: &Engine, experiment: Sym) -> SampleRatio {
-    let name = engine.experiment_name(experiment);
-    let expected =
-        engine.settings().experiments.get(&name).map(|e| e.split.clone()).unwrap_or_default();
-    let exposed = engine.tally().exposed(experiment).into_iter();
-    let units = exposed.map(|(arm, n)| (engine.dictionary().text(arm).to_owned(), n)).collect();
-    SampleRatio { state: "unknown".into(), log_e: None, p: None, expected, units }
+/// Metrics of a run with the verdicts of its arm.
+fn run_metrics(
+    picture: &Picture<'_>,
+    place: Place,
+    shown: &Shown<'_>,
+    units: &dyn Fn(Sym) -> i64,
+) -> Vec<MetricLine> {
+    let Some((site, arm)) = picture.assessed(place) else { return Vec::new() };
+    let (experiment, seconds) = (place.experiment, picture.seconds(place));
+    let at = metrics::Place { site, arm, experiment, seconds };
+    metrics::of_run(picture.engine, &shown.pool, units, &at)
 }
 
 /// Changes of a site, of one arm or of all.

@@ -3,9 +3,10 @@
 use super::super::Engine;
 use super::super::tally::run::Sums;
 use super::super::tally::windows::{Cell, Step};
+use super::super::watch::memory::{LineKey, Look};
 use super::time_text;
 use crate::model::metric::{Metric, Origin};
-use crate::model::view::SeriesPoint;
+use crate::model::view::{LookPoint, Series, SeriesPoint};
 use crate::model::{Measure, Nanos, Sym};
 use std::collections::BTreeMap;
 
@@ -29,15 +30,54 @@ pub struct Query {
 }
 
 impl Engine {
-    /// Points in the order of time, then arm.
-    pub fn series(&self, query: &Query) -> Vec<SeriesPoint> {
+    /// What a chart draws, in the order of time, then arm.
+    pub fn series(&self, query: &Query) -> Series {
+        Series { windows: self.windows(query), looks: self.looks(query) }
+    }
+
+    /// Differences from control as looks saw them.
+    fn looks(&self, query: &Query) -> Vec<LookPoint> {
+        let Some(memory) = self.watch.memory(Sym::of(&query.experiment)) else {
+            return Vec::new();
+        };
+        let (arm_of, site_of) = (
+            |key: &LineKey| self.dictionary.text(key.arm),
+            |key: &LineKey| self.dictionary.text(key.site),
+        );
+        let wanted = |key: &LineKey| {
+            let arm = query.arm.as_ref().is_none_or(|arm| arm == arm_of(key));
+            let site = query.site.as_ref().is_none_or(|site| site == site_of(key));
+            key.metric == Sym::of(&query.metric) && arm && site
+        };
+        let finite = |bound: f64| Some(bound).filter(|b| b.is_finite());
+        let mut out = Vec::new();
+        for (key, line) in memory.lines.iter().filter(|row| wanted(row.0)) {
+            let inside = |look: &&Look| {
+                query.from.is_none_or(|from| look.at() >= from)
+                    && query.to.is_none_or(|to| look.at() < to)
+            };
+            out.extend(line.history.iter().filter(inside).map(|look| LookPoint {
+                at: time_text(look.at()),
+                arm: arm_of(key).to_owned(),
+                site: site_of(key).to_owned(),
+                epoch: key.epoch,
+                estimate: look.estimate,
+                lower: finite(look.lower),
+                upper: finite(look.upper),
+            }));
+        }
+        out.sort_by(|a, b| (&a.at, &a.arm).cmp(&(&b.at, &b.arm)));
+        out
+    }
+
+    /// Sums by minute, hour or day.
+    fn windows(&self, query: &Query) -> Vec<SeriesPoint> {
         let step = match query.step_s {
             Some(s) if s > 3_600 => Step::Day,
             Some(s) if s > 60 => Step::Hour,
             _ => Step::Minute,
         };
-        let metrics = self.context().metrics();
-        let declared = metrics.into_iter().find(|row| row.0 == query.metric).map(|row| row.1);
+        let declared = self.context().definition(&query.metric).map(|one| one.metric.clone());
         let wanted = |measure: &Measure| is_of(measure, &query.metric, declared.as_ref());
         let mut cells: BTreeMap<(u32, String), Cell> = BTreeMap::new();
         for (key, run) in self.tally().runs_of(Sym::of(&query.experiment)) {

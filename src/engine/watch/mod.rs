@@ -2,14 +2,22 @@
 //! once (flags taken for experiments, control, unit kind, epochs, demoted facets) by decisions
 //! that the driver writes back into the log, and keeps the time line of changes.
 
+pub mod assess;
 mod changes;
+mod desk;
+mod drift;
 mod epochs;
+pub mod memory;
 
 use super::context::Context;
 use super::dictionary::Dictionary;
 use super::join::facts::Census;
 use super::tally::Tally;
-use crate::model::{Decision, Nanos, SetId, Settled, Sym, UnitKind};
+use crate::engine::estimate::Pool;
+use crate::model::verdict::{Reason, State};
+use crate::model::{Decision, MINUTE, Nanos, SetId, Settled, Sym, UnitKind, minute_of};
+use assess::{Assessed, Assessment, SiteAssessment, assess};
+use memory::{ExperimentMemory, HISTORIES_MAX, Latch, LineMemory, Look};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +32,7 @@ pub struct Watch {
     /// The last closed minute that was looked at.
     pub looked: u32,
     sites: BTreeMap<(Sym, Sym), SiteWatch>,
+    verdicts: BTreeMap<Sym, ExperimentMemory>,
 }
 
 /// What looks remember of a site.
@@ -90,8 +99,62 @@ impl Watch {
                 epochs::look(watch, experiment, site, closed, scene, &mut out);
                 demote(experiment, site, scene, &mut out);
             }
+            self.remember(experiment, closed, scene);
         }
         number(scene.context, out)
+    }
+
+    /// Estimates and verdicts on the sums as they are.
+    pub fn assess<'a>(&self, experiment: Sym, scene: &Scene<'a>) -> Assessment<'a> {
+        assess(experiment, scene, self.verdicts.get(&experiment))
+    }
+
+    /// What looks remember of an experiment's verdicts.
+    pub fn memory(&self, experiment: Sym) -> Option<&ExperimentMemory> {
+        self.verdicts.get(&experiment)
+    }
+
+    /// Looks at an experiment: what was never as clear as now, what is breached from now on.
+    fn remember(&mut self, experiment: Sym, closed: u32, scene: &Scene<'_>) {
+        let found = self.assess(experiment, scene);
+        let mut room = HISTORIES_MAX
+            .saturating_sub(self.verdicts.values().map(ExperimentMemory::histories).sum());
+        let memory = self.verdicts.entry(experiment).or_default();
+        memory.ratio_log_e = found.ratio_log_e;
+        for site in &found.sites {
+            for arm in &site.arms {
+                for line in arm.lines.iter().filter(|line| line.ruling.is_some()) {
+                    let own = memory.lines.entry(line.key(site, arm.arm)).or_default();
+                    note(own, line, site, closed, &mut room);
+                }
+            }
+        }
+        self.detect(experiment, &found, closed, scene);
+        self.verdicts.entry(experiment).or_default().bound();
+    }
+
+    /// Feeds the detectors of what decides; a change that they find goes on the time line.
+    fn detect(&mut self, experiment: Sym, found: &Assessment<'_>, closed: u32, scene: &Scene<'_>) {
+        for site in found.sites.iter().filter(|site| site.current && site.decides) {
+            for arm in &site.arms {
+                let pool = pool(experiment, site, arm.arm, scene);
+                for line in arm.lines.iter().filter(|line| line.part.is_some()) {
+                    let until = closed.saturating_sub(lag(line, scene));
+                    let memory = self.verdicts.entry(experiment).or_default();
+                    let own = memory.lines.entry(line.key(site, arm.arm)).or_default();
+                    let drift = own.drift.get_or_insert_default();
+                    let Some(alarm) = drift.feed(&line.line, &pool, until) else { continue };
+                    let watch = self.sites.entry((experiment, site.site)).or_default();
+                    watch.push(ChangeEvent {
+                        at: u64::from(alarm.onset) * MINUTE,
+                        arm: arm.arm,
+                        field: format!("drift.{}", line.line.definition.name),
+                        from: Some(alarm.before),
+                        to: Some(alarm.after),
+                    });
+                }
+            }
+        }
     }
 
     /// Takes note of an applied decision.
@@ -107,6 +170,50 @@ impl Watch {
     pub fn changes(&self, experiment: Sym, site: Sym) -> &[ChangeEvent] {
         self.sites.get(&(experiment, site)).map_or(&[], |watch| &watch.changes)
     }
+}
+
+/// The runs of an arm.
+fn pool<'a>(experiment: Sym, site: &SiteAssessment<'_>, arm: Sym, scene: &Scene<'a>) -> Pool<'a> {
+    let own =
+        |key: &super::fact::RunKey| (key.site, key.epoch, key.arm) == (site.site, site.epoch, arm);
+    let tally: &'a Tally = scene.tally;
+    Pool { runs: tally.runs_of(experiment).filter(|pair| own(pair.0)).map(|pair| pair.1).collect() }
+}
+
+/// Minutes after which a minute of a metric is complete.
+fn lag(line: &Assessed<'_>, scene: &Scene<'_>) -> u32 {
+    if line.line.scored.is_none() {
+        return 0;
+    }
+    let after =
+        line.line.definition.metric.matures_after.unwrap_or(scene.context.settings.matures_after);
+    minute_of(after.0) + 1
+}
+
+/// Notes a line at a look.
+fn note(
+    own: &mut LineMemory,
+    line: &Assessed<'_>,
+    site: &SiteAssessment<'_>,
+    closed: u32,
+    room: &mut usize,
+) {
+    let Some(ruling) = &line.ruling else { return };
+    let at = u64::from(closed + 1) * MINUTE;
+    own.note(ruling.state, line.compared.as_ref().and_then(|c| c.log_e), at);
+    let Some(compared) = &line.compared else { return };
+    let (lower, upper) = (compared.interval.lower, compared.interval.upper);
+    let look = Look { minute: closed, estimate: compared.estimate, lower, upper };
+    if ruling.state == State::Breached && own.latch.is_none() {
+        let reason = ruling.reasons.first().copied().unwrap_or(Reason::AboveMargin);
+        own.latch = Some(Latch { at, reason, look });
+    }
+    let drawn = line.part.is_some() || line.line.definition.declared;
+    if !site.current || !drawn || (own.history.is_empty() && *room == 0) {
+        return;
+    }
+    *room -= usize::from(own.history.is_empty());
+    own.look(look);
 }
 
 impl SiteWatch {

@@ -1,6 +1,6 @@
 //! Numbers for people: 412 ms, 4.2 %, $0.0013, 12,480.
 
-use crate::model::record::MetricLine;
+use super::record::MetricLine;
 
 /// A level in the unit that people use.
 pub fn level(value: f64, unit: &str) -> String {
@@ -13,6 +13,47 @@ pub fn level(value: f64, unit: &str) -> String {
     }
 }
 
+/// A difference with its sign; shares and scores in [0, 1] differ by points of a percentage.
+pub fn difference(value: f64, unit: &str) -> String {
+    let size = match unit {
+        "1" => format!("{} pp", digits(value.abs() * 100.0)),
+        _ => level(value.abs(), unit),
+    };
+    match value {
+        v if v > 0.0 => format!("+{size}"),
+        v if v < 0.0 => format!("−{size}"),
+        _ => size,
+    }
+}
+
+/// An interval of a difference: `+1.9 to +7.9 pp`; an open end says so.
+pub fn interval(lower: Option<f64>, upper: Option<f64>, unit: &str) -> String {
+    let (low, high) = (lower.map(|v| difference(v, unit)), upper.map(|v| difference(v, unit)));
+    match (low, high) {
+        (Some(low), Some(high)) => {
+            let tail = low.rsplit_once(' ').map(|pair| pair.1.to_owned());
+            let short = tail.filter(|tail| high.ends_with(&format!(" {tail}")));
+            let low =
+                short.map_or(low.clone(), |tail| low.trim_end_matches(&tail).trim_end().to_owned());
+            format!("{low} to {high}")
+        }
+        (Some(low), None) => format!("at least {low}"),
+        (None, Some(high)) => format!("at most {high}"),
+        (None, None) => "no interval yet".to_owned(),
+    }
+}
+
+/// A length of time as people say it: `40 min`, `3 h`, `12 days`.
+pub fn duration(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if !s.is_finite() => return "–".to_owned(),
+        s if s < 5_400.0 => (s / 60.0, "min"),
+        s if s < 172_800.0 => (s / 3_600.0, "h"),
+        s => (s / 86_400.0, "days"),
+    };
+    format!("{} {unit}", count(value.max(1.0).round() as i64))
+}
+
 /// The level of a metric's line; a score out of [0, 1] is no share.
 pub fn line(line: &MetricLine) -> String {
     let Some(level_found) = &line.level else { return "–".to_owned() };
@@ -21,6 +62,11 @@ pub fn line(line: &MetricLine) -> String {
         return digits(level_found.estimate);
     }
     level(level_found.estimate, &line.unit)
+}
+
+/// A number as it is, three digits of it.
+pub fn number(value: f64) -> String {
+    digits(value)
 }
 
 /// A share as a percentage.
@@ -109,6 +155,13 @@ mod tests {
         ] {
             assert_eq!(level(value, unit), text);
         }
+        assert_eq!(difference(0.049, "1"), "+4.90 pp");
+        assert_eq!(difference(-0.2, "s"), "−200 ms");
+        assert_eq!(interval(Some(0.019), Some(0.079), "1"), "+1.90 to +7.90 pp");
+        assert_eq!(interval(Some(-0.2), Some(1.2), "s"), "−200 ms to +1.20 s");
+        assert_eq!(interval(None, Some(0.1), "1"), "at most +10.0 pp");
+        assert_eq!(duration(2_400.0), "40 min");
+        assert_eq!(duration(1e6), "12 days");
         assert_eq!(count(-1_234_567), "−1,234,567");
         assert_eq!(bytes(20 << 20), "20.0 MiB");
         assert_eq!(minute("2026-11-23T14:02:11Z"), "2026-11-23 14:02");

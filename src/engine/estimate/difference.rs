@@ -1,0 +1,293 @@
+//! The difference of an arm from control: by the route that is valid for what the metric is
+//! (`statistics.md` §1, §3, §5), with the gates that the route needs.
+
+use super::level::{EVENTS_MIN, UNITS_MIN_BOUNDED, UNITS_MIN_UNBOUNDED, exact, quantile_interval};
+use super::line::{Domain, Line, Moments, Quantity, Tail};
+use super::scale;
+use crate::model::metric::{Direction, Margin, Metric};
+use crate::model::verdict::Reason;
+use crate::stats::contrast::{self, Contrast};
+use crate::stats::rare::{self, Arrivals};
+use crate::stats::{Interval, quantile, sequence};
+
+/// Effective sample below which the largest weight may be more than 5 % of all: it is at most
+/// `1/√n_eff`, so 400 is enough for both gates of `statistics.md` §9.
+const N_EFF_MIN: f64 = 400.0;
+/// Largest share of the spread that one bucket of units may have.
+const HUGE_MAX: f64 = 0.05;
+/// Rates up to which events are rare …
+const RARE_MAX: f64 = 0.05;
+/// … and share of units with an event above which first events say too little.
+const RARE_UNITS_MAX: f64 = 0.25;
+/// Of a rate of rare events, the shares of α that go to the ratio of rates, to control's rate,
+/// which only scales it, and to the difference by sums. Together they are all of it.
+const RATIO_SHARE: f64 = 0.75;
+const LEVEL_SHARE: f64 = 0.05;
+const SUMS_SHARE: f64 = 0.2;
+
+/// What comparing rests on besides the two lines.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ask {
+    /// The interval holds at every look with confidence 1 − α.
+    pub alpha: f64,
+    /// Units of arm and control.
+    pub units: (f64, f64),
+    /// First events of units by allocation, where the plan is known throughout.
+    pub arrivals: Option<Vec<Arrivals>>,
+}
+
+/// Arm minus control.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Compared {
+    /// Point estimate, in the metric's unit.
+    pub estimate: f64,
+    /// Where the difference lies.
+    pub interval: Interval,
+    /// The harm minus the margin, when there is a margin and a direction.
+    pub excess: Option<Interval>,
+    /// Natural logarithm of the e-value against "no difference"; none for quantiles.
+    pub log_e: Option<f64>,
+    /// Name of the method.
+    pub method: &'static str,
+    /// Gates that are not met.
+    pub unmet: Vec<Reason>,
+    /// Variance and units, for the projected time to decide.
+    pub spread: Option<(f64, f64)>,
+}
+
+/// Compares two lines of one metric. None when one of them has no value that can be compared.
+pub fn compare(arm: &Line<'_>, control: &Line<'_>, ask: &Ask) -> Option<Compared> {
+    let metric = &arm.definition.metric;
+    let margin = metric.margin.map(|margin| (margin, arm.direction()));
+    match (&arm.value, &control.value) {
+        (Quantity::Ratio(a), Quantity::Ratio(c)) => {
+            let rare = ask.arrivals.as_ref().filter(|rows| is_rare(a, c, rows, ask.units));
+            Some(match rare {
+                Some(rows) => by_both(a, c, rows, metric, margin, ask),
+                None => by_sums(a, c, metric, margin, ask),
+            })
+        }
+        (Quantity::Quantile(a), Quantity::Quantile(c)) => Some(by_ranks(a, c, margin, ask)),
+        _ => None,
+    }
+}
+
+/// Whether the exact test of first events is the better one.
+fn is_rare(arm: &Moments, control: &Moments, rows: &[Arrivals], units: (f64, f64)) -> bool {
+    let events: u64 = rows.iter().map(|row| row.treated + row.control).sum();
+    let share = events as f64 / (units.0 + units.1).max(1.0);
+    arm.domain == Domain::Rate && pooled(arm, control) < RARE_MAX && share < RARE_UNITS_MAX
+}
+
+/// Share of calls with an event, over both arms.
+fn pooled(arm: &Moments, control: &Moments) -> f64 {
+    let events = arm.ratio.estimate * arm.n_eff + control.ratio.estimate * control.n_eff;
+    events / (arm.n_eff + control.n_eff).max(1.0)
+}
+
+/// Rare events: by first events, and by sums as soon as there are enough of them. Each has its
+/// share of α, so both hold at once and the difference lies where they overlap: the first finds
+/// that there is one, whatever the shares of traffic; the second says soonest how large it is.
+fn by_both(
+    arm: &Moments,
+    control: &Moments,
+    rows: &[Arrivals],
+    metric: &Metric,
+    margin: Option<(Margin, Direction)>,
+    ask: &Ask,
+) -> Compared {
+    let mut out = by_events(arm, control, rows, margin, ask);
+    let less = Ask { alpha: ask.alpha * SUMS_SHARE, ..ask.clone() };
+    let sums = by_sums(arm, control, metric, margin, &less);
+    if !sums.unmet.is_empty() {
+        return out;
+    }
+    let overlap = |a: Interval, b: Interval| a.intersect(b).unwrap_or(b);
+    out.interval = overlap(out.interval, sums.interval);
+    out.excess = match (out.excess, sums.excess) {
+        (Some(a), Some(b)) => Some(overlap(a, b)),
+        (a, b) => a.or(b),
+    };
+    out.spread = sums.spread;
+    out
+}
+
+/// By the conditional-binomial sequence of the ratio of rates: exact for rare events whatever the
+/// shares of traffic. In the metric's unit it is `p₀·(ratio − 1)` with control's rate p₀ in its
+/// own interval; that first events of units and all events have one ratio is assumed there, and
+/// not for the claim that the arms differ.
+fn by_events(
+    arm: &Moments,
+    control: &Moments,
+    rows: &[Arrivals],
+    margin: Option<(Margin, Direction)>,
+    ask: &Ask,
+) -> Compared {
+    let ratio = rare::ratio_interval(rows, rare::KAPPA, ask.alpha * RATIO_SHARE);
+    let level = exact(control, ask.units.1, ask.alpha * LEVEL_SHARE);
+    let level = level.unwrap_or(Interval { lower: 0.0, upper: 1.0 });
+    let over = |least: f64| times(ratio.shifted(-least), level);
+    let estimate = arm.ratio.estimate - control.ratio.estimate;
+    let interval = around(over(1.0), estimate);
+    let excess = margin.and_then(|(margin, direction)| {
+        Some(match (margin, direction) {
+            (_, Direction::Unknown) => return None,
+            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
+            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
+            (Margin::Relative(m), Direction::Decrease) => over(1.0 + m),
+            (Margin::Relative(m), Direction::Increase) => over(1.0 - m).scaled(-1.0),
+        })
+    });
+    let few = ask.units.0.min(ask.units.1) < UNITS_MIN_BOUNDED;
+    let log_e = rare::log_e(rows, rare::KAPPA, 1.0);
+    Compared {
+        estimate,
+        interval,
+        excess,
+        log_e: Some(log_e),
+        method: "conditional-binomial",
+        unmet: if few { vec![Reason::Units] } else { Vec::new() },
+        spread: None,
+    }
+}
+
+/// All products of a number in `a` with one in `b`, which is not negative.
+fn times(a: Interval, b: Interval) -> Interval {
+    let by = |x: f64, y: f64| if x == 0.0 || y == 0.0 { 0.0 } else { x * y };
+    let lower = by(a.lower, if a.lower < 0.0 { b.upper } else { b.lower });
+    let upper = by(a.upper, if a.upper > 0.0 { b.upper } else { b.lower });
+    Interval { lower, upper }
+}
+
+/// An interval that is widened, if it must be, to hold its estimate: a repeat of events in one
+/// unit can put the ratio of sums outside what first events say. Zero stays excluded.
+fn around(interval: Interval, estimate: f64) -> Interval {
+    let sign_holds = |bound: f64| bound * estimate > 0.0;
+    let mut out = interval;
+    if estimate < out.lower && (out.lower <= 0.0 || sign_holds(out.lower)) {
+        out.lower = estimate;
+    }
+    if estimate > out.upper && (out.upper >= 0.0 || sign_holds(out.upper)) {
+        out.upper = estimate;
+    }
+    out
+}
+
+/// By the asymptotic confidence sequence of the bucketed difference.
+fn by_sums(
+    arm: &Moments,
+    control: &Moments,
+    metric: &Metric,
+    margin: Option<(Margin, Direction)>,
+    ask: &Ask,
+) -> Compared {
+    let units = ask.units.0 + ask.units.1;
+    let gain = |v: f64| scale(metric, units, ask.alpha).gain(v);
+    let spread = |found: Contrast, relative: f64| floored(found, arm, control, relative);
+    let within = |found: Contrast| {
+        sequence::interval(found.estimate, found.variance, gain(found.variance), ask.alpha)
+    };
+    let plain = spread(contrast::difference(&arm.ratio, &control.ratio), 1.0);
+    let interval = within(plain);
+    let excess = margin.and_then(|(margin, direction)| {
+        let relative = |m: f64| {
+            let found = contrast::relative_excess(&arm.ratio, &control.ratio, m);
+            within(spread(found, 1.0 + m))
+        };
+        Some(match (margin, direction) {
+            (_, Direction::Unknown) => return None,
+            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
+            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
+            (Margin::Relative(m), Direction::Decrease) => relative(m),
+            (Margin::Relative(m), Direction::Increase) => relative(-m).scaled(-1.0),
+        })
+    });
+    Compared {
+        estimate: plain.estimate,
+        interval,
+        excess,
+        log_e: Some(sequence::log_e(plain.estimate, 0.0, plain.variance, gain(plain.variance))),
+        method: "bucketed-asymptotic",
+        unmet: unmet(arm, control, ask.units),
+        spread: Some((plain.variance, units)),
+    }
+}
+
+/// The variance of a difference of rates is at least what the pooled rate gives: an arm without
+/// an event yet is not certain to have none.
+fn floored(found: Contrast, arm: &Moments, control: &Moments, relative: f64) -> Contrast {
+    if arm.domain != Domain::Rate {
+        return found;
+    }
+    let deff = arm.design_effect().max(control.design_effect());
+    let n_control = control.n_eff / (relative * relative).max(f64::MIN_POSITIVE);
+    contrast::floor_of_rates(found, pooled(arm, control), n_control, arm.n_eff, deff)
+}
+
+/// Gates of the asymptotic route.
+fn unmet(arm: &Moments, control: &Moments, units: (f64, f64)) -> Vec<Reason> {
+    let mut out = Vec::new();
+    let needed = match arm.domain {
+        Domain::Unbounded => UNITS_MIN_UNBOUNDED,
+        Domain::Rate | Domain::Bounded(..) => UNITS_MIN_BOUNDED,
+    };
+    if units.0.min(units.1) < needed {
+        out.push(Reason::Units);
+    }
+    let both = [arm, control];
+    if arm.domain == Domain::Rate {
+        let share = pooled(arm, control);
+        let rarer = share.min(1.0 - share);
+        let expected = contrast::expected_events(rarer, control.n_eff, arm.n_eff);
+        if expected < EVENTS_MIN {
+            out.push(Reason::Events);
+        }
+    }
+    let weighted = |m: &&Moments| (m.n_eff - m.n as f64).abs() > 1e-3 * m.n as f64;
+    if both.iter().any(|m| weighted(m) && m.n_eff < N_EFF_MIN) {
+        out.push(Reason::EffectiveSample);
+    }
+    if both.iter().any(|m| m.ratio.huge > HUGE_MAX) {
+        out.push(Reason::OneUnit);
+    }
+    if both.iter().all(|m| m.ratio.variance <= 0.0) {
+        out.push(Reason::NoSpread);
+    }
+    out
+}
+
+/// By the ranks of both arms' quantiles, at α/2 each.
+fn by_ranks(
+    arm: &Tail<'_>,
+    control: &Tail<'_>,
+    margin: Option<(Margin, Direction)>,
+    ask: &Ask,
+) -> Compared {
+    let (a, c) =
+        (quantile_interval(arm, ask.alpha / 2.0), quantile_interval(control, ask.alpha / 2.0));
+    let middle = |tail: &Tail<'_>| {
+        tail.histogram.quantile(tail.q).map_or(0.0, |(l, u)| (l * u).sqrt() / tail.per_unit)
+    };
+    let interval = quantile::difference(a, c);
+    let excess = margin.and_then(|(margin, direction)| {
+        Some(match (margin, direction) {
+            (_, Direction::Unknown) => return None,
+            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
+            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
+            (Margin::Relative(m), Direction::Decrease) => quantile::relative_excess(a, c, m),
+            (Margin::Relative(m), Direction::Increase) => {
+                quantile::relative_excess(a, c, -m).scaled(-1.0)
+            }
+        })
+    });
+    let few = ask.units.0.min(ask.units.1) < UNITS_MIN_BOUNDED;
+    Compared {
+        estimate: middle(arm) - middle(control),
+        interval,
+        excess,
+        log_e: None,
+        method: "histogram-ranks",
+        unmet: if few { vec![Reason::Units] } else { Vec::new() },
+        spread: None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether the data can be trusted at all: units in the planned shares, units in one arm only,
+//! scores missing alike in all arms, and one grader for both.
+
+use super::line::Line;
+use super::pool::Pool;
+use super::scale;
+use crate::engine::context::Context;
+use crate::engine::tally::Tally;
+use crate::judge::family::ALPHA_TRUST;
+use crate::model::metric::Metric;
+use crate::model::verdict::Reason;
+use crate::model::{Measure, Nanos, Sym};
+use crate::stats::{contrast, sample_ratio, sequence};
+use std::collections::BTreeMap;
+
+/// Share of units in two arms above which nothing is believed.
+pub const CROSSOVERS_MAX: f64 = 0.01;
+/// Calls, scored or missing, whichever is rarer, that the test of missing scores needs per arm.
+const MISSING_MIN: f64 = 10.0;
+/// Units that it needs.
+const MISSING_UNITS_MIN: f64 = 100.0;
+/// A grader that has not judged for so many minutes while another has is no longer in use.
+const GRADER_QUIET_MINUTES: u32 = 15;
+
+/// Units against the plan.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SampleRatio {
+    /// Log e-value against the planned shares; none without a plan or without units.
+    pub log_e: Option<f64>,
+    /// Units in two arms, as a share of all.
+    pub crossovers: f64,
+}
+
+/// The sequential test of the sample ratio: first exposures of units, against the split that was
+/// planned when each was first seen; e-values of allocations multiply (`statistics.md` §4).
+pub fn sample_ratio(experiment: Sym, context: &Context, tally: &Tally) -> SampleRatio {
+    let Some(state) = context.experiments.get(&experiment) else { return SampleRatio::default() };
+    let mut counts: BTreeMap<u32, BTreeMap<Sym, u64>> = BTreeMap::new();
+    let mut all = 0;
+    for (arm, allocation, units) in tally.exposed_by_allocation(experiment) {
+        all += units;
+        let units = u64::try_from(units).unwrap_or(0);
+        *counts.entry(allocation).or_default().entry(arm).or_default() += units;
+    }
+    let planned = state.allocations.iter().enumerate().filter(|pair| pair.1.split.len() >= 2);
+    let rows: Vec<(Vec<u64>, Vec<f64>)> = planned
+        .filter_map(|(at, allocation)| {
+            let seen = counts.get(&u32::try_from(at).ok()?)?;
+            let row = |(arm, share): (&Sym, &f64)| (seen.get(arm).copied().unwrap_or(0), *share);
+            Some(allocation.split.iter().map(row).unzip())
+        })
+        .collect();
+    let crossed = tally.crossovers(experiment).find(|pair| pair.0.is_none()).map_or(0, |p| p.1);
+    SampleRatio {
+        log_e: (!rows.is_empty()).then(|| sample_ratio::product(&rows)),
+        crossovers: crossed as f64 / all.max(1) as f64,
+    }
+}
+
+/// What the missingness of scores says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// Alike, or too little to tell.
+    Alike,
+    /// The share of scored calls differs between the arms.
+    Differs,
+    /// Scores come later than calls mature: the test is held.
+    Held,
+}
+
+/// The test of missing scores of a declared metric at α 0.001: the share of matured calls that
+/// have a score, arm against control, as a ratio metric.
+pub fn missing(
+    metric: &str,
+    definition: &Metric,
+    (arm, control): (&Pool<'_>, &Pool<'_>),
+    units: (f64, f64),
+    matures_after: Nanos,
+) -> Missing {
+    let measure = Measure::Coverage(Sym::of(metric));
+    let (Some(a), Some(c)) = (arm.sums(measure), control.sums(measure)) else {
+        return Missing::Alike;
+    };
+    let late = [&a, &c].into_iter().filter_map(|sums| sums.histogram()).any(|delays| {
+        let p95 = delays.quantile(0.95);
+        p95.is_some_and(|edges| edges.0 * 1_000.0 > matures_after as f64)
+    });
+    if late {
+        return Missing::Held;
+    }
+    let (Some(ra), Some(rc)) = (a.ratio(1.0), c.ratio(1.0)) else { return Missing::Alike };
+    let rarer = |share: f64, n: f64| share.min(1.0 - share) * n;
+    let pooled = (ra.estimate * a.n_eff() + rc.estimate * c.n_eff()) / (a.n_eff() + c.n_eff());
+    let enough = rarer(pooled, a.n_eff().min(c.n_eff())) >= MISSING_MIN
+        && units.0.min(units.1) >= MISSING_UNITS_MIN;
+    if !enough {
+        return Missing::Alike;
+    }
+    // The metric's own effect scale says nothing of missing scores.
+    let plain = Metric { effect_scale: None, margin: None, ..definition.clone() };
+    let found = contrast::difference(&ra, &rc);
+    let deff = [(&ra, a.n_eff()), (&rc, c.n_eff())]
+        .map(|(ratio, n)| crate::stats::ratio::design_effect_of_rate(ratio, n));
+    let found = contrast::floor_of_rates(found, pooled, c.n_eff(), a.n_eff(), deff[0].max(deff[1]));
+    let gain = scale(&plain, units.0 + units.1, ALPHA_TRUST).gain(found.variance);
+    let interval = sequence::interval(found.estimate, found.variance, gain, ALPHA_TRUST);
+    match interval.contains(0.0) {
+        true => Missing::Alike,
+        false => Missing::Differs,
+    }
+}
+
+/// Which of the lines of one metric, one per grader, decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// The lines at these places, in the arm and in control.
+    Pair(usize, Option<usize>),
+    /// None: the arm has no value at all.
+    Nothing,
+    /// None can be compared, and why; the line at this place carries the verdict.
+    Held(usize, Reason),
+}
+
+/// The lines of a metric by which an arm is compared with control. `last` says in which minute a
+/// grader judged last, in either arm.
+pub fn choose(
+    arm: &[Line<'_>],
+    control: &[Line<'_>],
+    metric: &str,
+    last: &dyn Fn(&Line<'_>) -> Option<u32>,
+    passes: &dyn Fn(usize, usize) -> bool,
+) -> Choice {
+    let places = |lines: &[Line<'_>]| -> Vec<usize> {
+        let own = |at: &usize| lines[*at].definition.name == metric;
+        (0..lines.len()).filter(own).collect()
+    };
+    let (arms, controls) = (places(arm), places(control));
+    let judged: Vec<usize> = arms.iter().copied().filter(|at| arm[*at].grader.is_some()).collect();
+    if judged.is_empty() {
+        return match arms.first() {
+            None => Choice::Nothing,
+            Some(at) => Choice::Pair(*at, controls.first().copied()),
+        };
+    }
+    let twin = |at: usize| controls.iter().copied().find(|c| control[*c].matches(&arm[at]));
+    let newest = arms.iter().map(|at| &arm[*at]).chain(controls.iter().map(|at| &control[*at]));
+    let newest = newest.filter_map(last).max().unwrap_or(0);
+    let in_use =
+        |at: &usize| last(&arm[*at]).is_some_and(|minute| minute + GRADER_QUIET_MINUTES >= newest);
+    let scored = |at: usize, lines: &[Line<'_>]| lines[at].scored.unwrap_or(0);
+    let pairs = |list: &mut dyn Iterator<Item = usize>| {
+        list.filter_map(|at| Some((at, twin(at)?)))
+            .max_by_key(|(a, c)| scored(*a, arm).min(scored(*c, control)))
+    };
+    let current = pairs(&mut judged.iter().copied().filter(in_use));
+    let old = pairs(&mut judged.iter().copied().filter(|at| !in_use(at)));
+    match (current, old) {
+        (Some((a, c)), Some(_)) if !passes(a, c) => Choice::Held(a, Reason::GraderChanged),
+        (Some((a, c)), _) => Choice::Pair(a, Some(c)),
+        // Control has no line by any grader that judges the arm now.
+        (None, Some((a, _))) => Choice::Held(a, Reason::GraderChanged),
+        (None, None) if controls.is_empty() => Choice::Pair(judged[0], None),
+        (None, None) => Choice::Held(judged[0], Reason::GradersDiffer),
+    }
+}

@@ -1,0 +1,110 @@
+//! Change detectors for the mean of one stream: `statistics.md` §8.2. In: values in [0, 1], one
+//! per minute or session (never per call). State: at most 16 log values of each e-detector.
+
+use super::special::{log_add_exp, log_mean_exp};
+use serde::{Deserialize, Serialize};
+
+/// Smallest bet; the next ones double.
+const LAMBDA_MIN: f64 = 0.02;
+/// Largest bet.
+const LAMBDA_MAX: f64 = 12.8;
+/// Largest λ·m0: a factor 1 + λ·(x − m0) stays above 0.05.
+const STAKE_MAX: f64 = 0.95;
+
+/// An e-SR and an e-CUSUM detector, side by side, of "the conditional mean is at most m0" (Shin,
+/// Ramdas & Rinaldo, E-detectors, NEJSDS 2024). For "at least", feed 1 − x.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Detector {
+    null: f64,
+    bets: Vec<Bet>,
+}
+
+/// One λ of the mixture.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Bet {
+    lambda: f64,
+    /// ln(1 + R): finite from the start, where R is 0.
+    log_one_plus_sr: f64,
+    log_cusum: f64,
+    /// When the e-CUSUM last started from 1.
+    restarted: u32,
+}
+
+// === impl Detector ===
+
+impl Detector {
+    /// Nothing seen yet. `null` is m0, the upper bound of the mean under "no change", clamped to
+    /// [0, 1]; NaN counts as 1, which nothing can exceed. Bets are 0.02, 0.04, …, 10.24, 12.8,
+    /// as far as λ·m0 ≤ 0.95, and the one that meets it.
+    pub fn new(null: f64) -> Self {
+        let null = if null.is_nan() { 1.0 } else { null.clamp(0.0, 1.0) };
+        let cap = if null > 0.0 { (STAKE_MAX / null).min(LAMBDA_MAX) } else { LAMBDA_MAX };
+        let mut bets = Vec::new();
+        let mut lambda = LAMBDA_MIN;
+        while lambda < cap {
+            bets.push(Bet::new(lambda));
+            lambda *= 2.0;
+        }
+        bets.push(Bet::new(cap));
+        Detector { null, bets }
+    }
+
+    /// Takes one value at time `at` (any unit that grows, such as minutes). R ← (R + 1)·f and
+    /// M ← max(M, 1)·f with f = 1 + λ·(x − m0), in logs. A value outside [0, 1] is clamped, NaN
+    /// is left out.
+    pub fn push(&mut self, x: f64, at: u32) {
+        if x.is_nan() {
+            return;
+        }
+        let above = x.clamp(0.0, 1.0) - self.null;
+        self.bets.iter_mut().for_each(|bet| bet.push(above, at));
+    }
+
+    /// ln of mean_j R^j, the e-SR statistic; −∞ before the first value. An alarm at `log_sr` ≥
+    /// ln A has an average run length of at least A values, and within T values a probability of
+    /// a false alarm of at most T/A.
+    pub fn log_sr(&self) -> f64 {
+        let logs: Vec<f64> = self.bets.iter().map(Bet::log_sr).collect();
+        log_mean_exp(&logs)
+    }
+
+    /// ln of mean_j M^j, the e-CUSUM statistic, at most `log_sr` after the first value, so the
+    /// same alarm level is valid; 0 before it.
+    pub fn log_cusum(&self) -> f64 {
+        let logs: Vec<f64> = self.bets.iter().map(|bet| bet.log_cusum).collect();
+        log_mean_exp(&logs)
+    }
+
+    /// When the change probably began: the time at which the leading e-CUSUM last started from
+    /// 1. 0 before the first value; meaningful once there is an alarm.
+    pub fn onset(&self) -> u32 {
+        let leading = self.bets.iter().max_by(|a, b| a.log_cusum.total_cmp(&b.log_cusum));
+        leading.map_or(0, |bet| bet.restarted)
+    }
+
+    /// m0.
+    pub fn null(&self) -> f64 {
+        self.null
+    }
+}
+
+// === impl Bet ===
+
+impl Bet {
+    fn new(lambda: f64) -> Self {
+        Bet { lambda, log_one_plus_sr: 0.0, log_cusum: 0.0, restarted: 0 }
+    }
+
+    fn push(&mut self, above: f64, at: u32) {
+        let gain = (self.lambda * above).ln_1p();
+        self.log_one_plus_sr = log_add_exp(0.0, self.log_one_plus_sr + gain);
+        if self.log_cusum <= 0.0 {
+            self.restarted = at;
+        }
+        self.log_cusum = self.log_cusum.max(0.0) + gain;
+    }
+
+    fn log_sr(&self) -> f64 {
+        self.log_one_plus_sr + (-(-self.log_one_plus_sr).exp()).ln_1p()
+    }
+}
