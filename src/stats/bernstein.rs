@@ -32,7 +32,7 @@ pub struct Bernstein {
 // === impl Bernstein ===
 
 impl Bernstein {
-    /// Nothing seen yet. `alpha` is the two-sided error probability, kept inside (0, 1).
+    /// Nothing seen yet. `alpha` is the two-sided error probability, kept within (0, 1].
     pub fn new(alpha: f64) -> Self {
         let alpha = if alpha.is_nan() { f64::MIN_POSITIVE } else { alpha };
         Bernstein {
@@ -119,5 +119,74 @@ impl Bernstein {
     /// Their plain mean, `None` before the first.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fed(values: &[f64]) -> Bernstein {
+        let mut state = Bernstein::new(0.05);
+        values.iter().for_each(|x| state.push(*x));
+        state
+    }
+
+    #[test]
+    fn edges_are_as_documented() {
+        let all = Interval { lower: 0.0, upper: 1.0 };
+        let mut state = Bernstein::new(f64::NAN);
+        assert_eq!((state.interval(), state.mean(), state.count()), (all, None, 0));
+        state.push(f64::NAN);
+        assert_eq!(state.count(), 0);
+        state.push(7.0);
+        state.push(-7.0);
+        assert_eq!((state.count(), state.mean()), (2, Some(0.5)));
+        let constant = fed(&[0.5; 5000]).interval();
+        assert!(constant.contains(0.5) && constant.width() < 0.02, "{constant:?}");
+    }
+
+    #[test]
+    fn a_state_survives_storage() {
+        let state = fed(&[0.1, 0.7, 0.33333]);
+        let text = serde_json::to_string(&state).expect("written");
+        assert_eq!(serde_json::from_str::<Bernstein>(&text).expect("read"), state);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_adds_the_sums(
+            one in prop::collection::vec(0.0f64..=1.0, 0..60),
+            other in prop::collection::vec(0.0f64..=1.0, 0..60),
+        ) {
+            let (a, b) = (fed(&one), fed(&other));
+            let mut merged = a;
+            merged.merge(&b);
+            prop_assert_eq!(merged.count, a.count + b.count);
+            for (sum, parts) in [
+                (merged.bets, a.bets + b.bets),
+                (merged.weighted, a.weighted + b.weighted),
+                (merged.spread, a.spread + b.spread),
+                (merged.spread_above, a.spread_above + b.spread_above),
+                (merged.sum, a.sum + b.sum),
+            ] {
+                prop_assert_eq!(sum, parts);
+            }
+            let mut swapped = b;
+            swapped.merge(&a);
+            prop_assert_eq!(swapped, merged);
+            let interval = merged.interval();
+            prop_assert!(0.0 <= interval.lower && interval.lower <= interval.upper);
+            prop_assert!(interval.upper <= 1.0);
+        }
+
+        #[test]
+        fn mirrored(values in prop::collection::vec(0.0f64..=1.0, 1..80)) {
+            let mirror: Vec<f64> = values.iter().map(|x| 1.0 - x).collect();
+            let (one, other) = (fed(&values), fed(&mirror));
+            prop_assert!((one.interval().lower - (1.0 - other.interval().upper)).abs() < 1e-12);
+            prop_assert!((one.interval().upper - (1.0 - other.interval().lower)).abs() < 1e-12);
+        }
     }
 }

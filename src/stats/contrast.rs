@@ -78,3 +78,75 @@ pub fn expected_events(pooled: f64, n0: f64, n1: f64) -> f64 {
     // `max` drops a NaN.
     (pooled * n0.min(n1)).max(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn arm(estimate: f64, variance: f64) -> Ratio {
+        Ratio { estimate, variance, clusters: 100, huge: 0.01 }
+    }
+
+    #[test]
+    fn zero_coefficients_ignore_their_arm() {
+        let arms = [arm(1.0, 0.5), arm(9.0, f64::INFINITY), arm(3.0, 0.25)];
+        let seen = contrast(&[-1.0, 0.0, 2.0], &arms).expect("a contrast");
+        assert_eq!(seen, Contrast { estimate: 5.0, variance: 1.5 });
+        let all = contrast(&[1.0, 1.0, 1.0], &arms).expect("a contrast");
+        assert_eq!(all.variance, f64::INFINITY);
+    }
+
+    #[test]
+    fn edges_are_as_documented() {
+        let arms = [arm(1.0, 0.5), arm(2.0, 0.5)];
+        assert_eq!(contrast(&[1.0], &arms), None);
+        assert_eq!(contrast(&[], &[]), None);
+        assert_eq!(contrast(&[1.0, f64::NAN], &arms), None);
+        assert_eq!(relative_excess(&arms[0], &arms[1], f64::NAN).variance, f64::INFINITY);
+        let unknown = arm(2.0, f64::INFINITY);
+        assert_eq!(relative_excess(&arms[0], &unknown, -1.0).variance, 0.5);
+        assert_eq!(expected_events(0.01, 900.0, 100.0), 1.0);
+        assert_eq!(expected_events(f64::NAN, 900.0, f64::NAN), 0.0);
+        let small = Contrast { estimate: 0.0, variance: 1e-9 };
+        let floor = floor_of_rates(small, 0.5, 100.0, 100.0, 2.0);
+        assert!((floor.variance - 0.01).abs() < 1e-15);
+        assert_eq!(floor_of_rates(floor, 0.0, 1e9, 1e9, 1.0), floor);
+        assert_eq!(floor_of_rates(small, 0.5, 0.0, 100.0, 1.0).variance, f64::INFINITY);
+        assert_eq!(floor_of_rates(small, f64::NAN, 9.0, 9.0, 1.0).variance, f64::INFINITY);
+    }
+
+    proptest! {
+        #[test]
+        fn named_contrasts_are_contrasts(
+            a in -9.0f64..9.0,
+            b in -9.0f64..9.0,
+            va in 0.0f64..9.0,
+            vb in 0.0f64..9.0,
+            m in -2.0f64..2.0,
+        ) {
+            let (one, other) = (arm(a, va), arm(b, vb));
+            let general = contrast(&[1.0, -(1.0 + m)], &[one, other]).expect("a contrast");
+            let named = relative_excess(&one, &other, m);
+            prop_assert!((named.estimate - general.estimate).abs() < 1e-12);
+            prop_assert!((named.variance - general.variance).abs() < 1e-12);
+            prop_assert_eq!(difference(&one, &other), relative_excess(&one, &other, 0.0));
+        }
+
+        #[test]
+        fn never_nan(
+            a in any::<f64>(),
+            m in any::<f64>(),
+            n in any::<f64>(),
+            v in 0.0f64..f64::MAX,
+        ) {
+            let (one, other) = (arm(1.0, v), arm(2.0, f64::INFINITY));
+            let made = relative_excess(&one, &other, m);
+            prop_assert!(!made.estimate.is_nan() && made.variance >= 0.0);
+            prop_assert!(floor_of_rates(made, a, n, n, m).variance >= 0.0);
+            prop_assert!(!expected_events(a, n, m).is_nan());
+            let made = contrast(&[a, m], &[one, other]);
+            prop_assert!(made.is_none_or(|made| made.estimate.is_finite() && made.variance >= 0.0));
+        }
+    }
+}

@@ -104,3 +104,72 @@ impl Arm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::ratio::ratio;
+    use proptest::prelude::*;
+
+    type Sums = Vec<(i64, i64)>;
+
+    fn rows() -> impl Strategy<Value = (Sums, Sums)> {
+        let bucket = ((-10_000i64..10_000, 1i64..50), (-500i64..500, 1i64..20));
+        prop::collection::vec(bucket, 3..40).prop_map(|rows| rows.into_iter().unzip())
+    }
+
+    #[test]
+    fn edges_are_as_documented() {
+        let y = [(1, 1), (5, 2), (3, 1)];
+        let flat = [(2, 1), (4, 2), (2, 1)];
+        assert_eq!(adjust((&y, &flat), (&y, &flat)), None, "the covariate does not vary");
+        assert_eq!(adjust((&[], &[]), (&[], &[])), None);
+        assert_eq!(adjust((&y, &y[..2]), (&y, &y)), None);
+        assert_eq!(adjust((&y[..1], &y[..1]), (&y, &y)), None, "one cluster");
+        // Outcome and covariate are the same: nothing is left to vary, so no certainty either.
+        let same = adjust((&y, &y), (&y, &y)).expect("a covariate");
+        assert_eq!((same.theta, same.reduction, same.treated.variance), (1.0, 1.0, 0.0));
+        // Slopes that are no double: what is left is rounding.
+        for (up, down) in [(7, 3), (1, 3), (10, 7), (11, 13)] {
+            let times = |by: i64| [(by, 1), (5 * by, 3), (11 * by, 1), (17 * by, 5), (by, 4)];
+            let (y, x) = (times(up), times(down));
+            let same = adjust((&y, &x), (&y, &x)).expect("a covariate");
+            assert_eq!((same.reduction, same.treated.variance), (1.0, 0.0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_variance_falls_and_a_useless_covariate_is_kept_out(
+            control in rows(),
+            treated in rows(),
+        ) {
+            let adjusted = adjust((&control.0, &control.1), (&treated.0, &treated.1));
+            let Some(adjusted) = adjusted else { return Ok(()) };
+            let plain = [ratio(&control.0).expect("a ratio"), ratio(&treated.0).expect("a ratio")];
+            let before = plain[0].variance + plain[1].variance;
+            let after = adjusted.control.variance + adjusted.treated.variance;
+            prop_assert!(after <= before * (1.0 + 1e-9));
+            prop_assert!((adjusted.reduction - (1.0 - after / before)).abs() < 1e-9);
+            prop_assert!((0.0..=1.0).contains(&adjusted.treated.huge));
+        }
+
+        #[test]
+        fn a_shifted_covariate_changes_nothing(
+            control in rows(),
+            treated in rows(),
+            by in -1000i64..1000,
+        ) {
+            let moved = |rows: &[(i64, i64)]| -> Vec<(i64, i64)> {
+                rows.iter().map(|row| (row.0 + by * row.1, row.1)).collect()
+            };
+            let one = adjust((&control.0, &control.1), (&treated.0, &treated.1));
+            let other = adjust((&control.0, &moved(&control.1)), (&treated.0, &moved(&treated.1)));
+            if let (Some(one), Some(other)) = (one, other) {
+                prop_assert!((one.theta - other.theta).abs() <= 1e-9 * one.theta.abs().max(1e-6));
+                let scale = one.control.estimate.abs().max(1.0) * (1.0 + one.theta.abs());
+                prop_assert!((one.control.estimate - other.control.estimate).abs() <= 1e-9 * scale);
+            }
+        }
+    }
+}

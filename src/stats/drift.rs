@@ -108,3 +108,90 @@ impl Bet {
         self.log_one_plus_sr + (-(-self.log_one_plus_sr).exp()).ln_1p()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bets_double_and_stay_solvent() {
+        for null in [0.0, 0.01, 0.07, 0.5, 0.95, 1.0] {
+            let bets = Detector::new(null).bets;
+            assert!(bets.len() <= 16 && bets[0].lambda == LAMBDA_MIN, "{null}");
+            assert!(bets.iter().all(|bet| bet.lambda * null <= STAKE_MAX * (1.0 + 1e-15)));
+            assert!(bets.windows(2).all(|pair| pair[0].lambda < pair[1].lambda));
+        }
+        assert_eq!(Detector::new(0.0).bets.last().map(|bet| bet.lambda), Some(LAMBDA_MAX));
+        assert_eq!((Detector::new(f64::NAN).null(), Detector::new(-3.0).null()), (1.0, 0.0));
+    }
+
+    #[test]
+    fn finds_a_change_and_when_it_began() {
+        let mut detector = Detector::new(0.1);
+        assert_eq!(
+            (detector.log_sr(), detector.log_cusum(), detector.onset()),
+            (f64::NEG_INFINITY, 0.0, 0)
+        );
+        (0..300).for_each(|at| detector.push(0.05, at));
+        assert!(detector.log_sr() < 5.0 && detector.log_cusum() < 1.0);
+        (300..400).for_each(|at| detector.push(0.3, at));
+        assert!(detector.log_sr() > 1e6f64.ln(), "{}", detector.log_sr());
+        assert_eq!(detector.onset(), 300);
+    }
+
+    #[test]
+    fn long_streams_do_not_overflow() {
+        let (mut up, mut down) = (Detector::new(0.0), Detector::new(1.0));
+        for at in 0..20_000 {
+            up.push(1.0, at);
+            down.push(0.0, at);
+        }
+        assert!(up.log_sr() > 50_000.0 && up.log_sr().is_finite());
+        // R settles at f/(1 − f), 49 for the smallest bet.
+        assert!(down.log_sr().is_finite() && down.log_sr() < 5.0 && down.log_cusum() < 0.0);
+    }
+
+    #[test]
+    fn a_state_survives_storage() {
+        let mut detector = Detector::new(0.3);
+        let stored = |detector: &Detector| -> Detector {
+            let text = serde_json::to_string(detector).expect("written");
+            serde_json::from_str(&text).expect("read")
+        };
+        assert_eq!(stored(&detector), detector);
+        detector.push(0.7, 5);
+        assert_eq!(stored(&detector), detector);
+    }
+
+    proptest! {
+        #[test]
+        fn logs_equal_the_plain_recursion(
+            null in 0.0f64..=1.0,
+            values in prop::collection::vec(0.0f64..=1.0, 1..60),
+        ) {
+            let mut detector = Detector::new(null);
+            let lambdas: Vec<f64> = detector.bets.iter().map(|bet| bet.lambda).collect();
+            let (mut sr, mut cusum) = (vec![0.0; lambdas.len()], vec![1.0f64; lambdas.len()]);
+            for (at, x) in values.iter().enumerate() {
+                detector.push(*x, at as u32);
+                for (j, lambda) in lambdas.iter().enumerate() {
+                    let factor = 1.0 + lambda * (x - null);
+                    sr[j] = (sr[j] + 1.0) * factor;
+                    cusum[j] = cusum[j].max(1.0) * factor;
+                }
+                let mean = |of: &[f64]| (of.iter().sum::<f64>() / of.len() as f64).ln();
+                prop_assert!((detector.log_sr() - mean(&sr)).abs() < 1e-9);
+                prop_assert!((detector.log_cusum() - mean(&cusum)).abs() < 1e-9);
+                prop_assert!(detector.log_cusum() <= detector.log_sr() + 1e-12);
+            }
+        }
+
+        #[test]
+        fn never_nan(null in any::<f64>(), values in prop::collection::vec(any::<f64>(), 0..20)) {
+            let mut detector = Detector::new(null);
+            values.iter().for_each(|x| detector.push(*x, 1));
+            prop_assert!(!detector.log_sr().is_nan() && !detector.log_cusum().is_nan());
+        }
+    }
+}

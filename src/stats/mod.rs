@@ -115,7 +115,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_operation_keeps_the_order(a in bound(), b in bound(), c in bound(), d in bound(), f in bound()) {
+        fn every_operation_keeps_the_order(
+            a in bound(),
+            b in bound(),
+            c in bound(),
+            d in bound(),
+            f in bound(),
+        ) {
             let (one, other) = (Interval::new(a, b), Interval::new(c, d));
             prop_assert!(valid(one) && valid(one.scaled(f)) && valid(one.shifted(f)));
             prop_assert!(valid(one.plus(other)));
@@ -126,7 +132,12 @@ mod tests {
         }
 
         #[test]
-        fn members_move_with_the_interval(a in -1e3f64..1e3, b in -1e3f64..1e3, t in 0.0f64..=1.0, f in -9.0f64..9.0) {
+        fn members_move_with_the_interval(
+            a in -1e3f64..1e3,
+            b in -1e3f64..1e3,
+            t in 0.0f64..=1.0,
+            f in -9.0f64..9.0,
+        ) {
             let interval = Interval::new(a, b);
             let inside = (interval.lower + t * interval.width()).min(interval.upper);
             prop_assert!(interval.contains(inside));

@@ -42,3 +42,54 @@ pub fn bonferroni(alpha: f64, weights: &[f64]) -> Vec<f64> {
     let total: f64 = weights.iter().map(|weight| usable(weight) / largest).sum();
     weights.iter().map(|weight| alpha * (usable(weight) / largest / total)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn edges_are_as_documented() {
+        assert!(e_bh(&[], 0.05).is_empty());
+        assert_eq!(e_bh(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY], 0.05), [false, true, false]);
+        assert_eq!(e_bh(&[99.0], f64::NAN), [false]);
+        assert_eq!(e_bh(&[99.0], 0.0), [false]);
+        // One hypothesis: 1/α exactly is enough.
+        assert_eq!(e_bh(&[16f64.ln()], 0.0625), [true]);
+        assert_eq!((epoch_share(0), epoch_share(1), epoch_share(2)), (0.0, 0.8, 0.1));
+        assert!(epoch_share(u32::MAX) > 0.0);
+        assert_eq!(bonferroni(0.05, &[]), Vec::<f64>::new());
+        assert_eq!(bonferroni(0.05, &[0.0, f64::NAN, -1.0]), [0.0; 3]);
+        let levels = bonferroni(0.05, &[3.0, 1.0, f64::INFINITY]);
+        assert!((levels[0] - 0.0375).abs() < 1e-15 && (levels[1] - 0.0125).abs() < 1e-15);
+        assert_eq!(levels[2], 0.0);
+        assert_eq!(bonferroni(1.5, &[1.0]), [0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn rejects_the_largest_and_more_at_a_larger_level(
+            logs in prop::collection::vec(-3.0f64..9.0, 0..30),
+        ) {
+            let (strict, lax) = (e_bh(&logs, 0.05), e_bh(&logs, 0.2));
+            let count = strict.iter().filter(|r| **r).count();
+            for (at, one) in logs.iter().enumerate() {
+                prop_assert!(!strict[at] || lax[at]);
+                let kept = logs.iter().zip(&strict).filter(|(_, rejected)| !**rejected);
+                prop_assert!(!strict[at] || kept.into_iter().all(|(other, _)| other < one));
+                let threshold = (logs.len() as f64 / (0.05 * count as f64)).ln();
+                prop_assert!(!strict[at] || *one >= threshold);
+            }
+        }
+
+        #[test]
+        fn levels_sum_to_alpha(
+            weights in prop::collection::vec(0.0f64..1e300, 1..20),
+            alpha in 1e-6f64..0.5,
+        ) {
+            let sum: f64 = bonferroni(alpha, &weights).iter().sum();
+            prop_assume!(weights.iter().any(|w| *w > 0.0));
+            prop_assert!((sum / alpha - 1.0).abs() < 1e-12);
+        }
+    }
+}

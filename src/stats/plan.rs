@@ -36,8 +36,8 @@ impl ScaleRule {
 /// Smallest effect that is decided with probability `power` at `units` units, both arms
 /// together, in the unit of the effect: r(n) + z_power·sqrt(V(n)) with V(n) = `variance_at` ·
 /// `units_at`/n. At n the estimate is then beyond the radius with that probability, so this is
-/// from above: the sequence may decide before. Infinite when something is not positive and
-/// finite, or `power` or `alpha` is not in (0, 1).
+/// from above: the sequence may decide before. A power below ½ counts as ½. Infinite when
+/// something is not positive and finite, or `power` or `alpha` is not in (0, 1).
 pub fn minimum_detectable_effect(
     variance_at: f64,
     units_at: f64,
@@ -79,4 +79,72 @@ pub fn units_to_decide(
         if decided(middle) { high = middle } else { low = middle }
     }
     Some(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rule() -> impl Strategy<Value = ScaleRule> {
+        prop_oneof![
+            (1e-3f64..10.0).prop_map(ScaleRule::Effect),
+            (100.0f64..1e6).prop_map(ScaleRule::NStar)
+        ]
+    }
+
+    #[test]
+    fn edges_are_as_documented() {
+        let rule = ScaleRule::Effect(0.1);
+        for distance in [0.0, -1.0, f64::NAN, 1e-12] {
+            assert_eq!(units_to_decide(distance, 0.01, 1000.0, rule, 0.05), None);
+        }
+        assert_eq!(units_to_decide(0.1, 0.0, 1000.0, rule, 0.05), None);
+        assert_eq!(units_to_decide(0.1, f64::INFINITY, 1000.0, rule, 0.05), None);
+        assert_eq!(units_to_decide(0.1, 0.01, 0.0, rule, 0.05), None);
+        assert_eq!(units_to_decide(99.0, 0.01, 1000.5, rule, 0.05), Some(1000.5));
+        let effect = |variance, power| {
+            minimum_detectable_effect(variance, 1000.0, 2000.0, rule, 0.05, power)
+        };
+        assert_eq!(effect(0.0, 0.8), f64::INFINITY);
+        assert_eq!(effect(0.01, 1.0), f64::INFINITY);
+        assert!(effect(0.01, 0.9) > effect(0.01, 0.8));
+        assert_eq!(effect(0.01, 0.2), effect(0.01, 0.5));
+    }
+
+    proptest! {
+        #[test]
+        fn is_the_smallest_number(
+            rule in rule(),
+            variance in 1e-5f64..1.0,
+            units in 10u32..100_000,
+            share in 0.1f64..0.99,
+            alpha in 1e-6f64..0.3,
+        ) {
+            let units = f64::from(units);
+            let now = rule.radius(variance, units, alpha);
+            let wanted = now * share;
+            let at = |n: f64| rule.radius(variance * units / n, n, alpha);
+            if let Some(n) = units_to_decide(wanted, variance, units, rule, alpha) {
+                prop_assert!(n > units && at(n) < wanted * (1.0 + 1e-12));
+                prop_assert!(at(n - 1.0) >= wanted * (1.0 - 1e-12));
+            }
+            prop_assert_eq!(units_to_decide(now * 1.01, variance, units, rule, alpha), Some(units));
+        }
+
+        #[test]
+        fn never_nan(
+            a in any::<f64>(),
+            b in any::<f64>(),
+            c in any::<f64>(),
+            d in any::<f64>(),
+            alpha in any::<f64>(),
+        ) {
+            for rule in [ScaleRule::Effect(d), ScaleRule::NStar(d)] {
+                prop_assert!(!minimum_detectable_effect(a, b, c, rule, alpha, 0.8).is_nan());
+                let units = units_to_decide(a, b, c, rule, alpha);
+                prop_assert!(units.is_none_or(|n| n >= c && n <= UNITS_MAX));
+            }
+        }
+    }
 }

@@ -35,7 +35,9 @@ pub fn log_e(counts: &[u64], shares: &[f64], k: f64) -> f64 {
         .filter(|(share, _)| *share > 0.0)
         .map(|(share, count)| (k * share + *count as f64, share))
         .collect();
-    ln_beta_tilted(&posterior) - ln_beta_tilted(&prior)
+    let log_e = ln_beta_tilted(&posterior) - ln_beta_tilted(&prior);
+    // The prior's side is infinite, or NaN is left, only where a product leaves the doubles.
+    if log_e > f64::NEG_INFINITY { log_e } else { 0.0 }
 }
 
 /// lnB(A_1, …, A_d) − Σ A_i·ln θ_i for rows (A_i, θ_i), θ summing to 1: with N = ΣA_i, the sum
@@ -58,4 +60,84 @@ pub fn mixture(counts: &[u64], shares: &[f64]) -> f64 {
 /// planned shares): e-values multiply, so the sum of [`mixture`]. 0 without allocations.
 pub fn product(allocations: &[(Vec<u64>, Vec<f64>)]) -> f64 {
     allocations.iter().map(|(counts, shares)| mixture(counts, shares)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::special::ln_beta_mixture;
+    use proptest::prelude::*;
+
+    #[test]
+    fn edges_are_as_documented() {
+        let even = [0.5, 0.5];
+        assert_eq!(log_e(&[0, 0], &even, 100.0), 0.0);
+        assert_eq!(log_e(&[9, 9, 9], &even, 100.0), 0.0);
+        assert_eq!(log_e(&[9, 0], &[1.0, 0.0], 100.0), 0.0);
+        assert_eq!(log_e(&[9, 0], &[f64::NAN, 0.5], 100.0), 0.0);
+        assert_eq!(log_e(&[9, 0], &[1.5, -0.5], 100.0), 0.0);
+        assert_eq!(log_e(&[900, 0], &even, 0.0), 0.0);
+        assert_eq!(log_e(&[900, 0], &even, f64::NAN), 0.0);
+        assert_eq!(log_e(&[52, 48, 7], &[0.5, 0.5, 0.0], 100.0), log_e(&[52, 48], &even, 100.0));
+        assert_eq!((mixture(&[], &[]), product(&[])), (0.0, 0.0));
+    }
+
+    #[test]
+    fn both_mixtures_are_heard() {
+        let even = [1.0, 1.0];
+        let is_mean = |counts: &[u64]| {
+            let (light, heavy) = (log_e(counts, &even, 100.0), log_e(counts, &even, 10_000.0));
+            let mean = (0.5 * light.exp() + 0.5 * heavy.exp()).ln();
+            assert!((mixture(counts, &even) - mean).abs() < 1e-9);
+            (light, heavy)
+        };
+        let (light, heavy) = is_mean(&[580, 420]);
+        assert!(light > heavy + 1.0, "gross: {light} {heavy}");
+        // 0.4 % too many of 2 million.
+        let (light, heavy) = is_mean(&[1_004_000, 996_000]);
+        assert!(heavy > light + 1.0, "tiny: {light} {heavy}");
+        let gross = mixture(&[700, 300], &even);
+        let allocations = [(vec![700, 300], vec![1.0, 1.0]), (vec![10, 90], vec![1.0, 9.0])];
+        assert_eq!(product(&allocations), gross + mixture(&[10, 90], &[1.0, 9.0]));
+    }
+
+    proptest! {
+        #[test]
+        fn two_arms_are_the_beta_binomial(
+            a in 0u64..1_000_000,
+            b in 0u64..1_000_000,
+            share in 0.01f64..0.99,
+            k in 1.0f64..1e4,
+        ) {
+            let ours = log_e(&[a, b], &[share, 1.0 - share], k);
+            let n = (a + b) as f64;
+            let beta = ln_beta_mixture(n, a as f64, k * share, k * (1.0 - share), share);
+            prop_assert!((ours - beta).abs() <= 1e-9 * beta.abs().max(1.0), "{ours} {beta}");
+        }
+
+        #[test]
+        fn order_of_arms_does_not_matter(
+            rows in prop::collection::vec((0u64..1_000_000, 0.01f64..1.0), 2..6),
+        ) {
+            let of = |rows: &[(u64, f64)]| {
+                let (counts, shares): (Vec<u64>, Vec<f64>) = rows.iter().copied().unzip();
+                mixture(&counts, &shares)
+            };
+            let reversed: Vec<(u64, f64)> = rows.iter().rev().copied().collect();
+            prop_assert!((of(&rows) - of(&reversed)).abs() <= 1e-9 * of(&rows).abs().max(1.0));
+        }
+
+        #[test]
+        fn never_nan(
+            a in any::<u64>(),
+            b in any::<u64>(),
+            s in any::<f64>(),
+            t in any::<f64>(),
+            k in any::<f64>(),
+        ) {
+            prop_assert!(!log_e(&[a, b], &[s, t], k).is_nan());
+            prop_assert!(!log_e(&[a, b], &[0.3, 0.7], k).is_nan());
+            prop_assert!(!mixture(&[a, b], &[s, t]).is_nan());
+        }
+    }
 }

@@ -32,9 +32,9 @@ impl Scale {
     }
 }
 
-/// Positive and finite.
+/// Positive and finite, and so is its inverse.
 fn usable(value: f64) -> bool {
-    value > 0.0 && value.is_finite()
+    value > 0.0 && value.is_normal()
 }
 
 /// Radius of the two-sided confidence sequence at error probability `alpha`:
@@ -96,4 +96,93 @@ pub fn rho2_exact(alpha: f64, t_star: f64) -> f64 {
 fn per_unit(numerator: f64, units: f64) -> f64 {
     let rho2 = numerator / units;
     if usable(rho2) && usable(units) { rho2 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn no_spread_is_no_certainty() {
+        for variance in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+            let gain = Scale::Effect(0.1).gain(variance);
+            assert_eq!(gain, 0.0);
+            assert_eq!(radius(variance, 1.0, 0.05), f64::INFINITY);
+            assert_eq!(log_e(5.0, 0.0, variance, 1.0), 0.0);
+            assert_eq!(interval(5.0, variance, 1.0, 0.05), Interval::ALL);
+        }
+        assert_eq!(radius(1.0, 0.0, 0.05), f64::INFINITY);
+        assert_eq!(radius(1.0, 1.0, 0.0), f64::INFINITY);
+        assert_eq!(log_e(f64::NAN, 0.0, 1.0, 1.0), 0.0);
+        assert_eq!(interval(f64::NAN, 1.0, 1.0, 0.05), Interval::ALL);
+        assert_eq!(
+            (rho2(0.05, 0.0), rho2(1.5, 5000.0), rho2_exact(f64::NAN, 9.0)),
+            (0.0, 0.0, 0.0)
+        );
+        assert_eq!(Scale::Units { rho2: f64::NAN, units: 5.0 }.gain(1.0), 0.0);
+    }
+
+    #[test]
+    fn the_radius_is_least_near_the_tuned_size() {
+        // With V = 1/n; the exact rule is the least, gbstats' is near it.
+        let at = |n: f64, rho2: f64| radius(1.0 / n, rho2 * n, 0.05);
+        let exact = rho2_exact(0.05, 5000.0);
+        let best = at(5000.0, exact);
+        for factor in [0.8, 0.9, 1.1, 1.2] {
+            assert!(at(5000.0, exact * factor) > best);
+        }
+        assert!(at(5000.0, rho2(0.05, 5000.0)) < best * 1.01);
+    }
+
+    proptest! {
+        #[test]
+        fn interval_and_evidence_agree(
+            estimate in -9.0f64..9.0,
+            variance in 1e-6f64..9.0,
+            tau in 1e-3f64..9.0,
+            alpha in 1e-6f64..0.5,
+        ) {
+            let gain = Scale::Effect(tau).gain(variance);
+            let interval = interval(estimate, variance, gain, alpha);
+            let log_e = log_e(estimate, 0.0, variance, gain);
+            let margin = log_e + alpha.ln();
+            prop_assert!(margin.abs() < 1e-9 || interval.contains(0.0) == (margin < 0.0));
+            prop_assert!(interval.lower <= estimate && estimate <= interval.upper);
+        }
+
+        #[test]
+        fn equivariant_and_wider_for_less_error(
+            estimate in -9.0f64..9.0,
+            by in -9.0f64..9.0,
+            variance in 1e-3f64..9.0,
+            gain in 1e-3f64..1e3,
+            alpha in 1e-6f64..0.4,
+        ) {
+            let one = interval(estimate, variance, gain, alpha);
+            let moved = interval(estimate + by, variance, gain, alpha);
+            prop_assert!((one.shifted(by).lower - moved.lower).abs() < 1e-9);
+            let scaled = interval(estimate * by, variance * by * by, gain, alpha);
+            prop_assume!(by.abs() > 1e-3);
+            let error = (one.scaled(by).upper - scaled.upper).abs();
+            prop_assert!(error < 1e-8 * one.width().max(1.0));
+            prop_assert!(interval(estimate, variance, gain, alpha / 2.0).width() > one.width());
+        }
+
+        #[test]
+        fn never_nan(
+            estimate in any::<f64>(),
+            null in any::<f64>(),
+            variance in any::<f64>(),
+            gain in any::<f64>(),
+            alpha in any::<f64>(),
+        ) {
+            prop_assert!(!radius(variance, gain, alpha).is_nan());
+            prop_assert!(!log_e(estimate, null, variance, gain).is_nan());
+            let interval = interval(estimate, variance, gain, alpha);
+            prop_assert!(interval.lower <= interval.upper);
+            prop_assert!(Scale::Effect(gain).gain(variance).is_finite());
+            prop_assert!(rho2(alpha, gain).is_finite() && rho2_exact(alpha, gain).is_finite());
+        }
+    }
 }

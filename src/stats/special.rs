@@ -126,14 +126,14 @@ pub fn bd0(x: f64, m: f64) -> f64 {
     sum
 }
 
-/// ln B(a, b) for a, b > 0; infinite when one is not positive and finite. Relative error about
-/// 1e-14 but near B = 1, where it is absolute.
+/// ln B(a, b) for a, b > 0; infinite when one is not positive or their sum is not finite.
+/// Relative error about 1e-14; absolute where B is near 1.
 pub fn ln_beta(a: f64, b: f64) -> f64 {
     let (small, large) = (a.min(b), a.max(b));
-    if !(small > 0.0 && large.is_finite()) {
+    let total = a + b;
+    if !(small > 0.0 && total.is_finite()) {
         return f64::INFINITY;
     }
-    let total = small + large;
     small * (small.ln() - total.ln()) - large * (small / large).ln_1p() + half_logs(small, large)
 }
 
@@ -167,7 +167,7 @@ pub fn ln_beta_mixture(n: f64, s: f64, a: f64, b: f64, p: f64) -> f64 {
 
 /// The same of `s` successes and `f` failures, with p and 1 − p given apart: for p near 1.
 pub(super) fn ln_beta_mixture_odds(s: f64, f: f64, a: f64, b: f64, (p, q): (f64, f64)) -> f64 {
-    let usable = a > 0.0 && b > 0.0 && (a + b).is_finite() && (s + f).is_finite();
+    let usable = a > 0.0 && b > 0.0 && (a + b + s + f).is_finite();
     if !usable || s + f <= 0.0 {
         return 0.0;
     }
@@ -177,13 +177,37 @@ pub(super) fn ln_beta_mixture_odds(s: f64, f: f64, a: f64, b: f64, (p, q): (f64,
     if p <= 0.0 || q <= 0.0 {
         return ln_beta(a + s, b + f) - ln_beta(a, b);
     }
-    ln_beta_tilted(a + s, b + f, p, q) - ln_beta_tilted(a, b, p, q)
+    let log_e = ln_beta_tilted(a + s, b + f, p, q) - ln_beta_tilted(a, b, p, q);
+    // The prior's side is infinite, or NaN is left, only where a product leaves the doubles.
+    if log_e > f64::NEG_INFINITY { log_e } else { 0.0 }
 }
 
 /// lnB(a, b) − a·ln p − b·ln q, q = 1 − p.
 fn ln_beta_tilted(a: f64, b: f64, p: f64, q: f64) -> f64 {
     let total = a + b;
     bd0(a, total * p) + bd0(b, total * q) + half_logs(a, b)
+}
+
+/// Steps of Newton's method at most; a convex function needs about ten.
+const NEWTON_MAX: u32 = 100;
+
+/// Where a convex function crosses 0, by Newton's method from `start`, on the same side of its
+/// minimum as the root. `at` gives value and slope. From inside (value < 0) the first step leads
+/// outside; from outside every step stays there, so the result is on the outside, up to rounding.
+pub(super) fn convex_root(start: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
+    let mut t = start;
+    for _ in 0..NEWTON_MAX {
+        let (value, slope) = at(t);
+        let step = value / slope;
+        if !step.is_finite() {
+            break;
+        }
+        t -= step;
+        if step.abs() <= 1e-14 * t.abs().max(1.0) {
+            break;
+        }
+    }
+    t
 }
 
 /// ln(e^a + e^b) without overflow. The larger one when the other is −∞; NaN counts as −∞.
@@ -305,3 +329,86 @@ const FAR: Rational = [
         2.044_263_103_389_939_8e-15,
     ],
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_double() -> impl Strategy<Value = f64> {
+        prop_oneof![any::<f64>(), -2.0f64..2.0, 0.0f64..1e12, Just(0.0), Just(f64::NAN)]
+    }
+
+    #[test]
+    fn edges_are_as_documented() {
+        assert_eq!(ln_gamma(0.0), f64::INFINITY);
+        assert_eq!(ln_gamma(f64::NAN), f64::INFINITY);
+        assert_eq!((ln_gamma(1.0), ln_gamma(2.0)), (0.0, 0.0));
+        assert_eq!((bd0(0.0, 3.0), bd0(3.0, 0.0), bd0(5.0, 5.0)), (3.0, f64::INFINITY, 0.0));
+        assert_eq!(ln_beta_mixture(10.0, 1.0, 0.5, 0.5, 0.0), f64::INFINITY);
+        assert_eq!(ln_beta_mixture(10.0, 9.0, 0.5, 0.5, 1.0), f64::INFINITY);
+        assert!(ln_beta_mixture(10.0, 0.0, 0.5, 0.5, 0.0) < 0.0);
+        assert_eq!(ln_beta_mixture(0.0, 0.0, 0.5, 0.5, 0.3), 0.0);
+        assert_eq!(log_add_exp(f64::NEG_INFINITY, f64::NEG_INFINITY), f64::NEG_INFINITY);
+        assert_eq!(log_mean_exp(&[]), 0.0);
+        assert_eq!(log_mean_exp(&[f64::NEG_INFINITY]), f64::NEG_INFINITY);
+        assert!((log_mean_exp(&[1000.0, f64::NAN]) - (1000.0 - 2f64.ln())).abs() < 1e-12);
+        assert_eq!((normal_quantile(0.5), normal_quantile(f64::NAN)), (0.0, 0.0));
+        assert_eq!(
+            (normal_quantile(0.0), normal_quantile(1.0)),
+            (f64::NEG_INFINITY, f64::INFINITY)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_nan(
+            x in any_double(),
+            y in any_double(),
+            z in any_double(),
+            a in any_double(),
+            b in any_double(),
+        ) {
+            prop_assert!(!ln_gamma(x).is_nan() && !stirling_error(x).is_nan());
+            prop_assert!(!bd0(x, y).is_nan() && !ln_beta(x, y).is_nan());
+            prop_assert!(!ln_beta_mixture(x, y, a, b, z).is_nan(), "{x} {y} {a} {b} {z}");
+            prop_assert!(!log_add_exp(x, y).is_nan() && !log_mean_exp(&[x, y, z]).is_nan());
+            prop_assert!(!normal_quantile(x).is_nan());
+        }
+
+        #[test]
+        fn gamma_recurs(x in 0.01f64..1e3) {
+            let (left, right) = (ln_gamma(x + 1.0), ln_gamma(x) + x.ln());
+            prop_assert!((left - right).abs() <= 1e-13 * left.abs().max(1.0));
+        }
+
+        #[test]
+        fn deviance_is_positive_and_smooth(m in 1e-3f64..1e9, r in 0.5f64..1.5) {
+            let x = m * r;
+            let plain = x * (x / m).ln() + m - x;
+            prop_assert!(bd0(x, m) >= 0.0);
+            prop_assert!((bd0(x, m) - plain).abs() <= 1e-13 * m);
+        }
+
+        #[test]
+        fn the_mixture_of_integers_is_a_product(
+            s in 0usize..30,
+            f in 0usize..30,
+            p in 0.01f64..0.99,
+        ) {
+            // Uniform prior: the predictive probability of each trial over its probability at p.
+            let ratio = |prior: usize, of: usize, p: f64| {
+                (0..of).map(|i| ((i + 1) as f64 / (prior + i + 2) as f64 / p).ln()).sum::<f64>()
+            };
+            let wanted = ratio(0, s, p) + ratio(s, f, 1.0 - p);
+            let ours = ln_beta_mixture((s + f) as f64, s as f64, 1.0, 1.0, p);
+            prop_assert!((ours - wanted).abs() < 1e-11, "{ours} {wanted}");
+        }
+
+        #[test]
+        fn quantiles_are_symmetric_and_grow(p in 1e-6f64..0.5, q in 1e-6f64..0.5) {
+            prop_assert!((normal_quantile(p) + normal_quantile(1.0 - p)).abs() < 1e-9);
+            prop_assert!(p >= q || normal_quantile(p) <= normal_quantile(q));
+        }
+    }
+}

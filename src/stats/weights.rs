@@ -51,3 +51,41 @@ pub fn clip(q: f64, w_max: f64) -> Option<Clipped> {
     let kept = weight.min(w_max);
     Some(Clipped { weight: kept, lost: weight - kept })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn edges_are_as_documented() {
+        assert_eq!(effective(0.0, 0.0), 0.0);
+        assert_eq!(effective(f64::NAN, 1.0), 0.0);
+        assert!((effective(1e200, 1e300) / 1e100 - 1.0).abs() < 1e-12, "no overflow");
+        assert_eq!((largest_share(0.0, 0.0), largest_share(f64::NAN, 1.0)), (1.0, 1.0));
+        assert_eq!((horvitz(0.5, 2.0, 4.0), horvitz(3.0, 4.0, 4.0)), (0.25, 1.0));
+        assert_eq!((horvitz(f64::NAN, 1.0, 1.0), horvitz(0.5, 1.0, 0.0)), (0.0, 0.0));
+        assert_eq!(clip(0.25, 10.0), Some(Clipped { weight: 4.0, lost: 0.0 }));
+        assert_eq!(clip(0.01, 10.0), Some(Clipped { weight: 10.0, lost: 90.0 }));
+        assert_eq!(
+            (clip(0.0, 9.0), clip(1.5, 9.0), clip(f64::NAN, 9.0), clip(0.5, 0.5)),
+            (None, None, None, None)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn effective_size_is_between_one_and_all(w in prop::collection::vec(1e-3f64..1e3, 1..100)) {
+            let n = effective(w.iter().sum(), w.iter().map(|w| w * w).sum());
+            prop_assert!(1.0 - 1e-9 <= n && n <= w.len() as f64 * (1.0 + 1e-12));
+        }
+
+        #[test]
+        fn never_nan(a in any::<f64>(), b in any::<f64>(), c in any::<f64>()) {
+            prop_assert!(effective(a, b) >= 0.0);
+            prop_assert!((0.0..=1.0).contains(&largest_share(a, b)));
+            prop_assert!((0.0..=1.0).contains(&horvitz(a, b, c)));
+            prop_assert!(clip(a, b).is_none_or(|cut| cut.weight >= 1.0 && cut.lost >= 0.0));
+        }
+    }
+}
