@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "each test uses its part of the shared support")]
 mod corpus;
 
+#[path = "support/figures.rs"]
+mod figures;
 use armspan::normalize::{Config, Normalizer};
 use corpus::{Capture, Hashes, SeenCall, captures, differences};
 use serde_json::Value as Json;
@@ -96,13 +98,7 @@ fn explain_tells_every_capture_as_its_facts_say() {
 fn records(config: &Path, files: &[&PathBuf]) -> BTreeMap<String, (u64, String)> {
     let lines = run(&["replay", "--records"], config, files);
     let figures = |record: &Json| {
-        let mut metrics = record["metrics"].as_array().expect("metrics").clone();
-        // What looks remember depends on when data came; sums and estimates do not.
-        for line in &mut metrics {
-            let line = line.as_object_mut().expect("line");
-            line.remove("verdict");
-            line.get_mut("difference").and_then(Json::as_object_mut).map(|d| d.remove("p"));
-        }
+        let metrics = figures::lasting(&record["metrics"]);
         serde_json::to_string(&metrics).expect("json")
     };
     lines

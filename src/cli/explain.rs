@@ -29,6 +29,7 @@ pub fn explain(args: &Files, format: Format) -> Result<ExitCode> {
         rows: items.iter().map(row).collect(),
         document: Json::Array(items.clone()),
         items,
+        notes: Vec::new(),
     };
     let mut out = stdout().lock();
     print::print(&data, format, &mut out)?;

@@ -17,13 +17,17 @@ pub struct Data {
     pub document: Json,
     /// The documents of the lines.
     pub items: Vec<Json>,
+    /// Sentences under the table, for people.
+    pub notes: Vec<String>,
 }
 
 /// Writes data in a format.
 pub fn print(data: &Data, format: Format, out: &mut impl Write) -> std::io::Result<()> {
     match format {
-        Format::Table => table(data, NOTHING, true, out),
-        Format::Markdown => table(data, ASCII_MARKDOWN, false, out),
+        Format::Table => table(data, NOTHING, true, out).and_then(|()| notes(data, "", out)),
+        Format::Markdown => {
+            table(data, ASCII_MARKDOWN, false, out).and_then(|()| notes(data, "- ", out))
+        }
         Format::Json => writeln!(out, "{:#}", data.document),
         Format::Jsonl => data.items.iter().try_for_each(|item| writeln!(out, "{item}")),
         Format::Csv => csv(data, out),
@@ -52,6 +56,13 @@ fn table(data: &Data, preset: &str, bounded: bool, out: &mut impl Write) -> std:
     }
     let text = table.to_string();
     text.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+}
+
+fn notes(data: &Data, bullet: &str, out: &mut impl Write) -> std::io::Result<()> {
+    if !data.notes.is_empty() {
+        writeln!(out)?;
+    }
+    data.notes.iter().try_for_each(|note| writeln!(out, "{bullet}{}", clean(note)))
 }
 
 fn csv(data: &Data, out: &mut impl Write) -> std::io::Result<()> {
@@ -84,6 +95,7 @@ mod tests {
             rows: vec![vec!["a|\"b\",\u{1b}[31m".into(), "12".into()]],
             document: serde_json::json!({"arms": [{"arm": "a"}]}),
             items: vec![serde_json::json!({"arm": "a"})],
+            notes: vec!["a is\u{1b} better".into()],
         };
         let mut out = Vec::new();
         print(&data, format, &mut out).expect("written");
@@ -100,5 +112,7 @@ mod tests {
             markdown.contains("a\\|") && markdown.lines().nth(1).is_some_and(|l| l.contains("---"))
         );
         assert!(!printed(Format::Table).contains('\u{1b}'));
+        assert!(printed(Format::Table).ends_with("\na is\u{fffd} better\n"));
+        assert!(markdown.ends_with("\n- a is\u{fffd} better\n"));
     }
 }

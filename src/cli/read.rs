@@ -3,7 +3,7 @@
 use super::args::Server;
 use super::print::Data;
 use crate::model::human;
-use crate::model::record::RunRecord;
+use crate::model::record::{MetricLine, RunRecord};
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use crate::store;
 use anyhow::{Context, Result, anyhow, bail};
@@ -115,6 +115,7 @@ pub fn arms_table(experiment: &ExperimentView, document: Json) -> Data {
             .map(str::to_owned)
             .into();
     columns.extend(metrics.iter().map(|name| format!(">{name}")));
+    columns.push("decision".into());
     let pairs = || experiment.sites.iter().flat_map(|s| s.arms.iter().map(move |arm| (s, arm)));
     let items = pairs().filter_map(|(site, arm)| {
         let mut item = serde_json::to_value(arm).ok()?;
@@ -125,17 +126,36 @@ pub fn arms_table(experiment: &ExperimentView, document: Json) -> Data {
         columns,
         rows: pairs().map(|(site, arm)| arm_row(site, arm, &metrics)).collect(),
         items: items.collect(),
+        notes: sentences(experiment),
         document,
     }
+}
+
+/// What is said of the metrics that decide, a line each.
+fn sentences(experiment: &ExperimentView) -> Vec<String> {
+    let lines = experiment.sites.iter().flat_map(|s| &s.arms).flat_map(|arm| &arm.metrics);
+    let verdicts = lines.filter_map(|line| line.verdict.as_ref());
+    let said = verdicts.filter(|verdict| verdict.decides || verdict.discovery);
+    said.map(|verdict| format!("{:<12}  {}", verdict.state, verdict.sentence)).collect()
+}
+
+/// A level, with its difference from control and what that means where it decides.
+fn cell(line: &MetricLine) -> String {
+    let level = human::line(line);
+    let Some(verdict) = line.verdict.as_ref().filter(|verdict| verdict.decides) else {
+        return level;
+    };
+    let difference = line.difference.as_ref();
+    let by = difference.map(|d| format!(" {}", human::difference(d.estimate, &line.unit)));
+    format!("{level}{} {}", by.unwrap_or_default(), verdict.state)
 }
 
 fn arm_row(site: &SiteView, arm: &ArmView, metrics: &[String]) -> Vec<String> {
     let mark = if arm.control { " (control)" } else { "" };
     let share = arm.share.map(human::share).unwrap_or_default();
     let planned = arm.planned.map(|p| format!(" of {}", human::share(p))).unwrap_or_default();
-    let level = |name: &String| {
-        arm.metrics.iter().find(|line| &line.name == name).map_or("–".into(), human::line)
-    };
+    let level =
+        |name: &String| arm.metrics.iter().find(|line| &line.name == name).map_or("–".into(), cell);
     let mut row = vec![
         site.site.clone(),
         format!("{}{mark}", arm.arm),
@@ -146,6 +166,7 @@ fn arm_row(site: &SiteView, arm: &ArmView, metrics: &[String]) -> Vec<String> {
         arm.evidence.clone(),
     ];
     row.extend(metrics.iter().map(level));
+    row.push(arm.decision.as_ref().map_or("–".into(), |decision| decision.action.clone()));
     row
 }
 
@@ -171,7 +192,8 @@ pub async fn runs(client: &Client, filters: &[(&str, &Option<String>)]) -> Resul
         ["run", "experiment", "site", "arm", "model", ">epoch", ">calls", "evidence", "last seen"];
     let rows = runs.iter().map(|json| Ok(run_row(&typed(json)?))).collect::<Result<_>>()?;
     let document = serde_json::json!({"runs": runs});
-    Ok(Data { columns: columns.map(str::to_owned).into(), rows, items: runs, document })
+    let columns = columns.map(str::to_owned).into();
+    Ok(Data { columns, rows, items: runs, document, notes: Vec::new() })
 }
 
 fn run_row(record: &RunRecord) -> Vec<String> {
@@ -212,7 +234,7 @@ fn fields(document: Json) -> Data {
     let mut rows = Vec::new();
     leaves("", &document, &mut rows);
     let columns = vec!["field".to_owned(), "value".to_owned()];
-    Data { columns, rows, items: vec![document.clone()], document }
+    Data { columns, rows, items: vec![document.clone()], document, notes: Vec::new() }
 }
 
 fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
@@ -300,10 +322,13 @@ mod tests {
         let view = crate::web::tests::sample();
         let data = arms_table(&view.experiments[0], Json::Null);
         let columns: Vec<&str> = data.columns.iter().map(String::as_str).collect();
-        assert_eq!(columns[7..], [">answer_ok", ">error_rate", ">latency_p95", ">cost"]);
+        assert_eq!(
+            columns[7..],
+            [">answer_ok", ">error_rate", ">latency_p95", ">cost", "decision"]
+        );
         let row: Vec<&str> = data.rows[2].iter().map(String::as_str).collect();
         assert_eq!(row[..4], ["answer", "C", "gpt-4o-mini-2024-07-18", "3,890"]);
-        assert_eq!(row[7..], ["81.5 %", "1.23 %", "2.40 s", "$0.00131"]);
+        assert_eq!(row[7..], ["81.5 %", "1.23 %", "2.40 s", "$0.00131", "–"]);
         assert_eq!(data.items.len(), 3);
     }
 }

@@ -113,6 +113,17 @@ pub enum Action {
 // === impl State ===
 
 impl State {
+    /// All of them, in the order of the table.
+    pub const ALL: [State; 7] = [
+        State::Invalid,
+        State::Insufficient,
+        State::Breached,
+        State::Regressed,
+        State::Healthy,
+        State::Better,
+        State::Inconclusive,
+    ];
+
     /// Its name in documents.
     pub fn name(self) -> &'static str {
         match self {

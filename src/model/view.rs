@@ -22,8 +22,47 @@ pub struct View {
     pub experiments: Vec<ExperimentView>,
     /// Records of the runs of every live epoch, newest epoch first.
     pub runs: Vec<RunRecord>,
+    /// Histories of what decides, for charts.
+    #[serde(default)]
+    pub bands: Vec<Band>,
     /// Counts of the engine.
     pub counts: Counts,
+}
+
+/// The history of one deciding metric of an arm in its current epoch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Band {
+    /// The experiment.
+    pub experiment: String,
+    /// The call site.
+    pub site: String,
+    /// The arm.
+    pub arm: String,
+    /// What it is compared with.
+    pub control: String,
+    /// The metric.
+    pub metric: String,
+    /// Its UCUM unit.
+    pub unit: String,
+    /// The state of its verdict.
+    pub state: String,
+    /// The difference at which it is beyond its margin; a relative one at control's present level.
+    pub margin: Option<f64>,
+    /// Looks, oldest first.
+    pub points: Vec<BandPoint>,
+}
+
+/// One look.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BandPoint {
+    /// Nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Difference from control.
+    pub estimate: f64,
+    /// Its lower bound.
+    pub lower: Option<f64>,
+    /// Its upper bound.
+    pub upper: Option<f64>,
 }
 
 /// What the engine counted. All but the gauges only grow, within one position of the log.

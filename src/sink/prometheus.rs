@@ -4,8 +4,10 @@
 mod encode;
 
 use crate::model::meter::{COMMIT_BUCKETS, Meter};
+use crate::model::metric::Role;
 use crate::model::record::{MetricLine, RunRecord};
 use crate::model::reject::Reject;
+use crate::model::verdict::State;
 use crate::model::view::{ArmView, ExperimentView, SiteView, View};
 use encode::{Encoder, Kind};
 use std::collections::BTreeMap;
@@ -218,17 +220,39 @@ fn metrics(out: &mut Encoder, view: &View) {
             bounded(out, "armspan_arm_difference", place, line, bound, value);
         }
     }
-    out.family("armspan_verdict", Kind::Gauge, "1 for the state a verdict is in.");
-    for (place, line) in lines(view) {
-        let Some(verdict) = &line.verdict else { continue };
-        let [experiment, arm, site] = place;
-        let labels = [experiment, arm, site, ("metric", &line.name), ("state", &verdict.state)];
-        out.sample("armspan_verdict", &labels, 1.0);
-    }
+    verdicts(out, view);
     out.family("armspan_sample_ratio_log_e", Kind::Gauge, "Evidence against the planned split.");
     for experiment in &view.experiments {
         let Some(log_e) = experiment.sample_ratio.as_ref().and_then(|r| r.log_e) else { continue };
         out.sample("armspan_sample_ratio_log_e", &[("experiment", &experiment.name)], log_e);
+    }
+}
+
+/// Verdicts of what decides: a 1 for the state that holds and a 0 for every other one, so that a
+/// state that ended is seen to have ended.
+fn verdicts(out: &mut Encoder, view: &View) {
+    let decided = || {
+        lines(view).filter_map(|(place, line)| {
+            let verdict = line.verdict.as_ref().filter(|verdict| verdict.decides)?;
+            Some((place, line, verdict))
+        })
+    };
+    out.family("armspan_verdict", Kind::Gauge, "1 for the state a verdict is in, 0 for others.");
+    for ([experiment, arm, site], line, verdict) in decided() {
+        for state in State::ALL.map(State::name) {
+            let labels = [experiment, arm, site, ("metric", &line.name), ("state", state)];
+            let holds = f64::from(u8::from(verdict.state == state));
+            out.sample("armspan_verdict", &labels, holds);
+        }
+    }
+    const BREACHED: &str = "armspan_guardrail_breached";
+    out.family(BREACHED, Kind::Gauge, "1 from a breach until the experiment is ramped.");
+    for ([experiment, arm, site], line, verdict) in decided() {
+        if line.role == Role::Guardrail {
+            let labels = [experiment, arm, site, ("metric", line.name.as_str())];
+            let latched = verdict.breach.is_some() || verdict.state == State::Breached.name();
+            out.sample(BREACHED, &labels, f64::from(u8::from(latched)));
+        }
     }
 }
 

@@ -75,11 +75,14 @@ impl Detector {
         log_mean_exp(&logs)
     }
 
-    /// When the change probably began: the time at which the leading e-CUSUM last started from
-    /// 1. 0 before the first value; meaningful once there is an alarm.
+    /// When the change probably began: of the e-CUSUMs with at least half the evidence of the
+    /// leading one, the earliest time at which one last started from 1. A change that grows is
+    /// seen early by small bets, and the leading bet is larger. 0 before the first value;
+    /// meaningful once there is an alarm.
     pub fn onset(&self) -> u32 {
-        let leading = self.bets.iter().max_by(|a, b| a.log_cusum.total_cmp(&b.log_cusum));
-        leading.map_or(0, |bet| bet.restarted)
+        let leading = self.bets.iter().map(|bet| bet.log_cusum).fold(0.0, f64::max);
+        let strong = self.bets.iter().filter(|bet| bet.log_cusum >= leading / 2.0);
+        strong.map(|bet| bet.restarted).min().unwrap_or(0)
     }
 
     /// m0.

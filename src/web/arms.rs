@@ -1,9 +1,10 @@
 //! `/` once there is an experiment: its arms per site, and what changed.
 
+use super::chart;
 use super::human;
 use super::page::{figure, frame, grade, short, value};
-use crate::model::record::{Change, MetricLine, SampleRatio};
-use crate::model::view::{ArmView, ExperimentView, SiteView, View};
+use crate::model::record::{Change, Difference, MetricLine, SampleRatio, Verdict};
+use crate::model::view::{ArmView, Band, ExperimentView, SiteView, View};
 use maud::{Markup, html};
 
 /// What one page shows at most; the API has all.
@@ -16,13 +17,13 @@ const RUNS_MAX: usize = 3;
 pub fn page(view: &View) -> Markup {
     let more = view.experiments.len().saturating_sub(EXPERIMENTS_MAX);
     let body = html! {
-        @for experiment in view.experiments.iter().take(EXPERIMENTS_MAX) { (section(experiment)) }
+        @for experiment in view.experiments.iter().take(EXPERIMENTS_MAX) { (section(view, experiment)) }
         @if more > 0 { p.note { "and " (more) " more: " a href="/api/v1/experiments" { "all experiments" } } }
     };
     frame("Experiments", true, body)
 }
 
-fn section(experiment: &ExperimentView) -> Markup {
+fn section(view: &View, experiment: &ExperimentView) -> Markup {
     let seen = experiment.last_seen.as_deref().map(human::minute).unwrap_or_default();
     html! {
         section {
@@ -39,7 +40,12 @@ fn section(experiment: &ExperimentView) -> Markup {
                 (figure("last call, UTC", &seen))
             }
             (notes(experiment))
-            @for site in &experiment.sites { (site_table(site)) }
+            @for site in &experiment.sites {
+                (site_table(site))
+                (verdicts(site))
+                (bands(view, experiment, site))
+                (changes(&site.changes))
+            }
         }
     }
 }
@@ -85,11 +91,45 @@ fn site_table(site: &SiteView) -> Markup {
             thead { tr {
                 th { "arm" } th { "model" } th.n { "calls" } th.n { "units" } th.n { "share" }
                 @for name in &names { th.n { (name.replace('_', " ")) } }
-                th { "evidence" } th { "runs" }
+                th { "decision" } th { "evidence" } th { "runs" }
             } }
             tbody { @for arm in &site.arms { (row(arm, &names)) } }
         } }
-        (changes(&site.changes))
+    }
+}
+
+/// What is said of the metrics that decide, a sentence each.
+fn verdicts(site: &SiteView) -> Markup {
+    let lines = || site.arms.iter().flat_map(|arm| &arm.metrics);
+    let said: Vec<&Verdict> = lines()
+        .filter_map(|line| line.verdict.as_ref())
+        .filter(|v| v.decides || v.discovery)
+        .collect();
+    html! {
+        @if !said.is_empty() {
+            h3 { "What can be said" }
+            ul.said { @for verdict in said {
+                li {
+                    span class=(format!("mark {}", class_of(&verdict.state))) { (sign(&verdict.state)) }
+                    span { (verdict.sentence)
+                        @if let Some(breach) = &verdict.breach {
+                            span.dim { " Breached in epoch " (breach.epoch) " at " (human::minute(&breach.at)) "." }
+                        } }
+                }
+            } }
+        }
+    }
+}
+
+/// Differences from control over time.
+fn bands(view: &View, experiment: &ExperimentView, site: &SiteView) -> Markup {
+    let own = |band: &&Band| band.experiment == experiment.name && band.site == site.site;
+    let drawn: Vec<Markup> = view.bands.iter().filter(own).filter_map(chart::band).collect();
+    html! {
+        @if !drawn.is_empty() {
+            h3 { "Difference from " (experiment.control.as_deref().unwrap_or("control")) " at every look of epoch " (site.epoch) }
+            div.bands { @for chart in &drawn { (chart) } }
+        }
     }
 }
 
@@ -105,6 +145,7 @@ fn row(arm: &ArmView, names: &[String]) -> Markup {
             td.n { (arm.share.map_or("–".into(), human::share))
                 @if let Some(planned) = arm.planned { div.dim { "of " (human::share(planned)) } } }
             @for name in names { (cell(arm.metrics.iter().find(|line| &line.name == name))) }
+            td { (decision(arm)) }
             td { (grade(&arm.evidence)) }
             td.runs {
                 @for id in arm.runs.iter().take(RUNS_MAX) { a href=(format!("/runs/{id}")) { (human::run(id)) } " " }
@@ -121,16 +162,58 @@ fn cell(line: Option<&MetricLine>) -> Markup {
             Some(line) => td.n {
                 (human::line(line))
                 @if let Some(scored) = line.scored { div.dim { (human::count(scored)) " of " (human::count(line.calls)) } }
-                @if let Some(verdict) = &line.verdict { div class=(format!("verdict {}", class_of(&verdict.state))) title=(verdict.reasons.join("; ")) { (verdict.state) } }
+                @if let Some(difference) = &line.difference { div.difference title=(interval(difference, &line.unit)) {
+                    (human::difference(difference.estimate, &line.unit)) } }
+                @if let Some(verdict) = line.verdict.as_ref().filter(|v| v.decides || v.discovery) { (mark(verdict)) }
             },
         }
+    }
+}
+
+/// A verdict in a word and a shape; the sentence in its title.
+fn mark(verdict: &Verdict) -> Markup {
+    let word = if verdict.discovery { "discovery" } else { verdict.state.as_str() };
+    html! {
+        div class=(format!("verdict {}", class_of(&verdict.state))) title=(verdict.sentence) {
+            (sign(&verdict.state)) " " (word)
+        }
+    }
+}
+
+fn interval(difference: &Difference, unit: &str) -> String {
+    let text = human::interval(difference.lower, difference.upper, unit);
+    let confidence =
+        difference.confidence.map(|c| format!(" at {}, at every look", human::share(c)));
+    format!("{text}{}", confidence.unwrap_or_default())
+}
+
+fn decision(arm: &ArmView) -> Markup {
+    html! {
+        @match &arm.decision {
+            None => span.dim { "–" },
+            Some(found) => {
+                span class=(format!("decision {}", found.action.replace(' ', "-"))) { (found.action) }
+                @if found.action != "wait" && !found.because.is_empty() { div.dim { "for " (found.because.join(", ")) } }
+            },
+        }
+    }
+}
+
+/// A shape for those who do not see the colour.
+fn sign(state: &str) -> &'static str {
+    match state {
+        "better" | "healthy" => "▲",
+        "breached" | "regressed" => "▼",
+        "invalid" => "✕",
+        "insufficient" => "…",
+        _ => "=",
     }
 }
 
 fn class_of(state: &str) -> &'static str {
     match state {
         "better" | "healthy" => "good",
-        "breached" | "regressed" => "bad",
+        "breached" | "regressed" | "invalid" => "bad",
         _ => "open",
     }
 }

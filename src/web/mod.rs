@@ -2,6 +2,7 @@
 //! They change nothing, and nothing on them comes from elsewhere.
 
 mod arms;
+mod chart;
 pub use crate::model::human;
 mod page;
 mod run;

@@ -48,7 +48,7 @@ fn call(number: u64, site: usize, arm: usize, out: &mut Vec<Observation>) {
     .collect();
     let trace = TraceId(u128::from(number + 1) << 64 | 7);
     let (random, end) = (mixed(number), BASE + number * 1_000_000);
-    let user = Some(UnitHash(mixed(number / 2 ^ (arm as u64) << 40)));
+    let user = Some(UnitHash(mixed((number / 2) ^ ((arm as u64) << 40))));
     out.push(Observation::Define(Define::Set(set_id(&set), set.clone())));
     out.push(Observation::Call(Call {
         place: Place { trace, span: SpanId(1), parent: SpanId::NONE, end },

@@ -80,7 +80,7 @@ async fn send_http(server: &Server, payload: &Payload, encoding: &str) {
 fn figures(records: &[Json]) -> BTreeMap<String, (Json, Json)> {
     let one = |record: &Json| {
         let id = record["run"]["id"].as_str().expect("id").to_owned();
-        (id, (record["traffic"]["calls"].clone(), record["metrics"].clone()))
+        (id, (record["traffic"]["calls"].clone(), crate::figures::lasting(&record["metrics"])))
     };
     records.iter().map(one).collect()
 }

@@ -2,6 +2,8 @@
 
 mod corpus;
 mod crash;
+#[path = "../support/figures.rs"]
+mod figures;
 mod payload;
 mod server;
 mod start;

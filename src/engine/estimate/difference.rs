@@ -13,8 +13,9 @@ use crate::stats::{Interval, quantile, sequence};
 /// Effective sample below which the largest weight may be more than 5 % of all: it is at most
 /// `1/√n_eff`, so 400 is enough for both gates of `statistics.md` §9.
 const N_EFF_MIN: f64 = 400.0;
-/// Largest share of the spread that one bucket of units may have.
-const HUGE_MAX: f64 = 0.05;
+/// Largest share of the spread that one bucket of units may have. Log-normal times (σ = 1) have
+/// one with more than 5 % as a rule, and no more false positives for it (`false_alarms`).
+const HUGE_MAX: f64 = 0.25;
 /// Rates up to which events are rare …
 const RARE_MAX: f64 = 0.05;
 /// … and share of units with an event above which first events say too little.
@@ -34,6 +35,8 @@ pub struct Ask {
     pub units: (f64, f64),
     /// First events of units by allocation, where the plan is known throughout.
     pub arrivals: Option<Vec<Arrivals>>,
+    /// Levels of arm and control at 1 − α/2, when they are known already.
+    pub levels: Option<(Interval, Interval)>,
 }
 
 /// Arm minus control.
@@ -263,8 +266,9 @@ fn by_ranks(
     margin: Option<(Margin, Direction)>,
     ask: &Ask,
 ) -> Compared {
-    let (a, c) =
-        (quantile_interval(arm, ask.alpha / 2.0), quantile_interval(control, ask.alpha / 2.0));
+    let alone =
+        || (quantile_interval(arm, ask.alpha / 2.0), quantile_interval(control, ask.alpha / 2.0));
+    let (a, c) = ask.levels.unwrap_or_else(alone);
     let middle = |tail: &Tail<'_>| {
         tail.histogram.quantile(tail.q).map_or(0.0, |(l, u)| (l * u).sqrt() / tail.per_unit)
     };

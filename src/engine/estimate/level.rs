@@ -20,24 +20,27 @@ pub struct Level {
     pub estimate: f64,
     /// Where it lies; none when there is too little data for a valid interval.
     pub interval: Option<Interval>,
+    /// The interval holds with confidence 1 − α.
+    pub alpha: f64,
     /// Name of the method.
     pub method: &'static str,
 }
 
-/// The level of a line with `units` units, at confidence 1 − α.
+/// The level of a line with `units` units, at confidence 1 − α; of a quantile at 1 − α/2, because
+/// two of them bound a difference.
 pub fn level(line: &Line<'_>, units: f64, alpha: f64) -> Option<Level> {
     let metric = &line.definition.metric;
     match &line.value {
         Quantity::Unknown => None,
-        Quantity::Count(n) => Some(plain(*n, "count")),
-        Quantity::Share(share) => Some(plain(*share, "ratio of sums")),
+        Quantity::Count(n) => Some(plain(*n, alpha, "count")),
+        Quantity::Share(share) => Some(plain(*share, alpha, "ratio of sums")),
         Quantity::Ratio(moments) => Some(of_ratio(moments, metric, units, alpha)),
-        Quantity::Quantile(tail) => of_quantile(tail, alpha),
+        Quantity::Quantile(tail) => of_quantile(tail, alpha / 2.0),
     }
 }
 
-fn plain(estimate: f64, method: &'static str) -> Level {
-    Level { estimate, interval: None, method }
+fn plain(estimate: f64, alpha: f64, method: &'static str) -> Level {
+    Level { estimate, interval: None, alpha, method }
 }
 
 fn of_ratio(moments: &Moments, metric: &Metric, units: f64, alpha: f64) -> Level {
@@ -53,11 +56,13 @@ fn of_ratio(moments: &Moments, metric: &Metric, units: f64, alpha: f64) -> Level
         let gain = scale(metric, units, alpha).gain(variance);
         let whole = sequence::interval(estimate, variance, gain, alpha);
         let interval = Interval { lower: whole.lower.max(low), upper: whole.upper.min(high) };
-        return Level { estimate, interval: Some(interval), method: "bucketed-asymptotic" };
+        return Level { estimate, interval: Some(interval), alpha, method: "bucketed-asymptotic" };
     }
     match exact(moments, units, alpha) {
-        Some(interval) => Level { estimate, interval: Some(interval), method: "beta-mixture" },
-        None => plain(estimate, "ratio of sums"),
+        Some(interval) => {
+            Level { estimate, interval: Some(interval), alpha, method: "beta-mixture" }
+        }
+        None => plain(estimate, alpha, "ratio of sums"),
     }
 }
 
@@ -106,7 +111,7 @@ fn of_quantile(tail: &Tail<'_>, alpha: f64) -> Option<Level> {
         "histogram"
     };
     let estimate = (lower * upper).sqrt() / tail.per_unit;
-    Some(Level { estimate, interval: Some(interval), method })
+    Some(Level { estimate, interval: Some(interval), alpha, method })
 }
 
 /// Where a quantile lies, in the metric's unit.

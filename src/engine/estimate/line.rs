@@ -5,12 +5,14 @@ use super::pool::{Pool, Pooled};
 use crate::engine::context::{Context, Definition};
 use crate::engine::dictionary::Dictionary;
 use crate::engine::tally::histogram::Histogram;
+use crate::engine::tally::run::Run;
 use crate::engine::tally::scored_as;
 use crate::identify::tells_failures;
 use crate::model::metric::{Direction, Metric, Origin, Role, guess_direction};
 use crate::model::{Measure, Sym, observation::Grader};
 use crate::stats::ratio::{Ratio, design_effect_of_rate};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One metric of an arm or a run.
@@ -128,20 +130,27 @@ impl Moments {
 
 /// Lines of all metrics that a pool has values for, in the order of tables; declared scores that
 /// are missing altogether have a line, too.
-pub fn lines<'a>(pool: &Pool<'a>, context: &Context, dictionary: &Dictionary) -> Vec<Line<'a>> {
+pub fn lines<'a>(
+    pool: &Pool<'a>,
+    undeclared: &Undeclared,
+    context: &Context,
+    dictionary: &Dictionary,
+) -> Vec<Line<'a>> {
     let mut out = Vec::new();
+    let measures = pool.measures();
     let silent = is_silent_on_failures(pool, dictionary);
     for definition in context.definitions() {
         match definition.metric.from {
-            Origin::Score => out.extend(score_lines(pool, definition)),
+            Origin::Score => out.extend(score_lines(pool, &measures, definition)),
             Origin::Error if silent => {}
             origin => out.extend(call_line(pool, definition, origin)),
         }
     }
-    for definition in undeclared(pool, context, dictionary) {
-        out.extend(score_lines(pool, &definition));
-    }
-    out.extend(label_lines(pool, dictionary));
+    let mut others: Vec<&Arc<Definition>> =
+        undeclared.iter().filter(|row| has_score(&measures, *row.0)).map(|row| row.1).collect();
+    others.sort_by(|a, b| a.name.cmp(&b.name));
+    others.into_iter().for_each(|one| out.extend(score_lines(pool, &measures, one)));
+    out.extend(label_lines(pool, &measures, dictionary));
     out.truncate(context.settings.limits.metrics_max as usize);
     out
 }
@@ -172,13 +181,17 @@ fn call_line<'a>(
 
 fn tail<'a>(sums: &Pooled<'a>, q: f64, per_unit: f64) -> Option<Tail<'a>> {
     let histogram = sums.histogram()?;
-    let edge = histogram.quantile(q)?.1;
-    let deff = sums.tail_design_effect(edge);
+    let bucket = histogram.bucket_at(histogram.rank_of(q)?)?;
+    let deff = sums.tail_design_effect(bucket);
     Some(Tail { q, n: histogram.count(), deff, histogram, per_unit })
 }
 
 /// One line per grader: arms are compared on the same one.
-fn score_lines<'a>(pool: &Pool<'a>, definition: &Arc<Definition>) -> Vec<Line<'a>> {
+fn score_lines<'a>(
+    pool: &Pool<'a>,
+    measures: &BTreeSet<Measure>,
+    definition: &Arc<Definition>,
+) -> Vec<Line<'a>> {
     let metric = &definition.metric;
     let evaluation = Sym::of(metric.score.as_deref().unwrap_or(&definition.name));
     let grader = metric.grader.as_deref().map(Sym::of);
@@ -193,10 +206,13 @@ fn score_lines<'a>(pool: &Pool<'a>, definition: &Arc<Definition>) -> Vec<Line<'a
         value,
     };
     let mut out: Vec<Line<'a>> = Vec::new();
-    for measure in pool.measures() {
-        let Measure::Score(found, by) = measure else { continue };
-        let wanted = found == evaluation && grader.is_none_or(|grader| grader == by.name);
-        let Some(sums) = pool.sums(measure).filter(|_| wanted) else { continue };
+    for measure in from_score(measures, evaluation) {
+        let Measure::Score(found, by) = *measure else { break };
+        if found != evaluation {
+            break;
+        }
+        let wanted = grader.is_none_or(|grader| grader == by.name);
+        let Some(sums) = pool.sums(*measure).filter(|_| wanted) else { continue };
         let value =
             Moments::of(&sums, metric, Origin::Score).map_or(Quantity::Unknown, Quantity::Ratio);
         out.push(line(Some(by), sums.n, scored_as(found, &by), value));
@@ -207,28 +223,31 @@ fn score_lines<'a>(pool: &Pool<'a>, definition: &Arc<Definition>) -> Vec<Line<'a
     out
 }
 
-/// Evaluations that no metric of the config uses.
-fn undeclared(pool: &Pool<'_>, context: &Context, dictionary: &Dictionary) -> Vec<Arc<Definition>> {
-    let used = |name: &str| {
-        context.definitions().iter().any(|one| {
-            one.metric.from == Origin::Score
-                && one.metric.score.as_deref().unwrap_or(&one.name) == name
-        })
-    };
-    let mut names: Vec<String> = pool
-        .measures()
-        .into_iter()
-        .filter_map(|measure| match measure {
-            Measure::Score(name, _) => Some(dictionary.text(name).to_owned()),
-            _ => None,
-        })
-        .filter(|name| !used(name))
+/// Evaluations that no metric of the config uses, as metrics for information.
+pub type Undeclared = BTreeMap<Sym, Arc<Definition>>;
+
+/// The undeclared evaluations of some runs.
+pub fn undeclared<'r>(
+    runs: impl Iterator<Item = &'r Run>,
+    context: &Context,
+    dictionary: &Dictionary,
+) -> Undeclared {
+    let scores = |one: &&Arc<Definition>| one.metric.from == Origin::Score;
+    let used: BTreeSet<Sym> = context
+        .definitions()
+        .iter()
+        .filter(scores)
+        .map(|one| Sym::of(one.metric.score.as_deref().unwrap_or(&one.name)))
         .collect();
-    names.sort();
-    names.dedup();
-    let define = |name: String| {
-        let metric = plain(guess_direction(&name));
-        Arc::new(Definition::new(name, metric, false))
+    let names = runs.flat_map(|run| run.measures.keys()).filter_map(|measure| match measure {
+        Measure::Score(name, _) if !used.contains(name) => Some(*name),
+        _ => None,
+    });
+    let names: BTreeSet<Sym> = names.collect();
+    let define = |name: Sym| {
+        let text = dictionary.text(name).to_owned();
+        let metric = plain(guess_direction(&text));
+        (name, Arc::new(Definition::new(text, metric, false)))
     };
     names.into_iter().map(define).collect()
 }
@@ -249,11 +268,24 @@ fn plain(direction: Direction) -> Metric {
     }
 }
 
+/// Measures from the first score of an evaluation on.
+fn from_score(measures: &BTreeSet<Measure>, evaluation: Sym) -> impl Iterator<Item = &Measure> {
+    measures.range(Measure::Score(evaluation, Grader::default())..)
+}
+
+fn has_score(measures: &BTreeSet<Measure>, evaluation: Sym) -> bool {
+    let first = from_score(measures, evaluation).next();
+    matches!(first, Some(Measure::Score(found, _)) if *found == evaluation)
+}
+
 /// Shares of labels that are neither pass nor fail: `name=label`.
-fn label_lines<'a>(pool: &Pool<'a>, dictionary: &Dictionary) -> Vec<Line<'a>> {
-    let measures = pool.measures();
+fn label_lines<'a>(
+    pool: &Pool<'a>,
+    measures: &BTreeSet<Measure>,
+    dictionary: &Dictionary,
+) -> Vec<Line<'a>> {
     let mut out = Vec::new();
-    for measure in &measures {
+    for measure in measures {
         let Measure::Label(name, grader, label) = measure else { continue };
         let Some(sums) = pool.sums(*measure) else { continue };
         let same = |m: &&Measure| matches!(m, Measure::Label(n, g, _) if (n, g) == (name, grader));

@@ -10,7 +10,7 @@ pub mod trust;
 
 pub use difference::{Compared, compare};
 pub use level::level;
-pub use line::{Line, Quantity, lines};
+pub use line::{Line, Quantity, Undeclared, lines, undeclared};
 pub use pool::Pool;
 
 use crate::model::metric::{Margin, Metric};

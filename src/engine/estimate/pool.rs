@@ -105,14 +105,14 @@ impl<'a> Pooled<'a> {
         Some(all)
     }
 
-    /// Design effect of the share of values above an edge of the histogram: how much more it
+    /// Design effect of the share of values above a bucket of the histogram: how much more it
     /// varies between groups of units than it would if calls were independent. 1 where no groups
     /// are kept.
-    pub fn tail_design_effect(&self, edge: f64) -> f64 {
+    pub fn tail_design_effect(&self, bucket: Option<i16>) -> f64 {
         let mut rows = [(0i64, 0i64); SECTIONS];
         for sections in self.parts.iter().filter_map(|sums| sums.sections.as_ref()) {
             for (row, section) in rows.iter_mut().zip(sections.iter()) {
-                *row = (row.0 + section.above(edge), row.1 + section.count());
+                *row = (row.0 + section.above(bucket), row.1 + section.count());
             }
         }
         let n: i64 = rows.iter().map(|row| row.1).sum();

@@ -80,32 +80,45 @@ impl Histogram {
 
     /// Lower and upper edge of the bucket that holds the value of rank `ceil(q·n)`.
     pub fn quantile(&self, q: f64) -> Option<(f64, f64)> {
-        let count = self.count();
-        if count <= 0 {
-            return None;
-        }
-        self.at_rank(((q * count as f64).ceil() as i64).clamp(1, count))
+        self.at_rank(self.rank_of(q)?)
     }
 
-    /// How many values are in buckets above the one that ends at `edge`.
-    pub fn above(&self, edge: f64) -> i64 {
-        self.counts.iter().rev().take_while(|row| edges(*row.0).0 >= edge).map(|row| row.1).sum()
+    /// How many values are in buckets above one; all but zeros when that is none.
+    pub fn above(&self, bucket: Option<i16>) -> i64 {
+        match bucket {
+            Some(bucket) => {
+                let above = (std::ops::Bound::Excluded(bucket), std::ops::Bound::Unbounded);
+                self.counts.range(above).map(|row| row.1).sum()
+            }
+            None => self.counts.values().sum(),
+        }
+    }
+
+    /// The bucket that holds the value of a rank, from 1: `Some(None)` for zeros.
+    pub fn bucket_at(&self, rank: i64) -> Option<Option<i16>> {
+        let mut seen = self.zero;
+        if seen >= rank {
+            return Some(None);
+        }
+        for (at, count) in &self.counts {
+            seen += count;
+            if seen >= rank {
+                return Some(Some(*at));
+            }
+        }
+        None
+    }
+
+    /// The rank of a quantile, `ceil(q·n)`; none without values.
+    pub fn rank_of(&self, q: f64) -> Option<i64> {
+        let count = self.count();
+        (count > 0).then(|| ((q * count as f64).ceil() as i64).clamp(1, count))
     }
 
     /// Lower and upper edge of the bucket that holds the value of a rank, from 1: counts at the
     /// edges are exact, so no coverage is lost by taking them (`statistics.md` §3).
     pub fn at_rank(&self, rank: i64) -> Option<(f64, f64)> {
-        let mut seen = self.zero;
-        if seen >= rank {
-            return Some((0.0, 0.0));
-        }
-        for (at, count) in &self.counts {
-            seen += count;
-            if seen >= rank {
-                return Some(edges(*at));
-            }
-        }
-        None
+        self.bucket_at(rank).map(|bucket| bucket.map_or((0.0, 0.0), edges))
     }
 
     /// Counts by bucket, lowest first, with the count of zeros.

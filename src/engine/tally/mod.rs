@@ -121,7 +121,7 @@ impl Tally {
     }
 
     /// Distinct units by group of runs and by what was counted: calls, or scores.
-    pub fn distinct<G: Ord + Copy>(
+    pub fn distinct<G: Ord + Copy + std::hash::Hash>(
         &self,
         groups: impl Fn(&RunKey) -> Vec<G>,
     ) -> BTreeMap<(G, Sym), i64> {

@@ -6,6 +6,7 @@ use crate::model::metric::Origin;
 use crate::model::{Nanos, Sym, UnitHash};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 /// Estimated bytes of a unit and of each of its places.
 const UNIT_BYTES: u64 = 64;
@@ -178,12 +179,12 @@ impl Register {
 
     /// Distinct units by group and measure ([`Sym::NONE`] for calls). A unit counts once in each
     /// group, in however many runs of it it was seen; `groups` says to which a run belongs.
-    pub fn distinct<G: Ord + Copy>(
+    pub fn distinct<G: Ord + Copy + Hash>(
         &self,
         groups: impl Fn(&RunKey) -> Vec<G>,
     ) -> BTreeMap<(G, Sym), i64> {
         let of_run: Vec<Vec<G>> = self.runs.iter().map(groups).collect();
-        let mut counts = BTreeMap::new();
+        let mut counts: HashMap<(G, Sym), i64> = HashMap::new();
         let mut seen: Vec<(G, Sym)> = Vec::new();
         for places in self.units.values() {
             seen.clear();
@@ -195,7 +196,7 @@ impl Register {
             seen.dedup();
             seen.iter().for_each(|key| *counts.entry(*key).or_default() += 1);
         }
-        counts
+        counts.into_iter().collect()
     }
 
     /// Adds the counts of another partition, whose units are others.

@@ -238,6 +238,15 @@ impl Run {
         self.exemplars.merge(&other.exemplars);
     }
 
+    /// Distinct units by what was counted: calls ([`Sym::NONE`]), and the scores of each grader.
+    pub fn units_by_measure(&self) -> Vec<(Sym, i64)> {
+        let scores = self.measures.iter().filter_map(|(measure, sums)| match measure {
+            Measure::Score(name, by) => Some((super::scored_as(*name, by), sums.units)),
+            _ => None,
+        });
+        std::iter::once((Sym::NONE, self.units)).chain(scores).collect()
+    }
+
     /// Sums of a measure.
     pub fn sums(&self, measure: Measure) -> Option<&Sums> {
         self.measures.get(&measure)

@@ -7,7 +7,7 @@ use super::super::watch;
 use super::ratio::sample_ratio;
 use super::record::{changes, run_id, unit_name};
 use super::{Group, Picture, Place, Shown, evidence, metrics, time_text};
-use crate::engine::estimate::Pool;
+use crate::engine::estimate::{Pool, Undeclared};
 use crate::model::record::MetricLine;
 use crate::model::view::{ArmDecision, ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
 use crate::model::{Field, MINUTE, Sym};
@@ -158,7 +158,9 @@ fn arm_metrics(
         return metrics::of_arm(picture.engine, &metrics::Place { site, arm, experiment, seconds });
     }
     let runs = shown.iter().flat_map(|s| s.pool.runs.iter().copied()).collect();
-    metrics::mixed(picture.engine, &Pool { runs }, units)
+    let undeclared = picture.assessment(place.experiment).map(|found| &found.undeclared);
+    let none = Undeclared::new();
+    metrics::mixed(picture.engine, &Pool { runs }, undeclared.unwrap_or(&none), units)
 }
 
 fn decision(picture: &Picture<'_>, epochs: &BTreeSet<u32>, place: Place) -> Option<ArmDecision> {

@@ -1,9 +1,9 @@
 //! Metric lines of documents: levels, differences and verdicts as they were assessed.
 
 use super::super::Engine;
-use super::super::estimate::Pool;
 use super::super::estimate::level::{Level as Found, level};
 use super::super::estimate::line::{Line, lines};
+use super::super::estimate::{Pool, Undeclared};
 use super::super::watch::assess::{ArmAssessment, Assessed, SiteAssessment};
 use super::super::watch::memory::{Latch, LineMemory};
 use super::time_text;
@@ -41,10 +41,11 @@ pub(super) fn of_arm(engine: &Engine, place: &Place<'_, '_>) -> Vec<MetricLine> 
 pub(super) fn of_run(
     engine: &Engine,
     pool: &Pool<'_>,
+    undeclared: &Undeclared,
     units: &dyn Fn(Sym) -> i64,
     place: &Place<'_, '_>,
 ) -> Vec<MetricLine> {
-    let own = lines(pool, &engine.context, &engine.dictionary);
+    let own = lines(pool, undeclared, &engine.context, &engine.dictionary);
     let twin = |line: &Line<'_>| place.arm.lines.iter().find(|one| one.line.matches(line));
     let mut out: Vec<MetricLine> = own
         .iter()
@@ -74,9 +75,10 @@ pub(super) fn of_run(
 pub(super) fn mixed(
     engine: &Engine,
     pool: &Pool<'_>,
+    undeclared: &Undeclared,
     units: &dyn Fn(Sym) -> i64,
 ) -> Vec<MetricLine> {
-    let own = lines(pool, &engine.context, &engine.dictionary);
+    let own = lines(pool, undeclared, &engine.context, &engine.dictionary);
     own.iter()
         .map(|line| {
             let units = units(line.what) as f64;
@@ -105,7 +107,7 @@ fn base(
         calls: line.calls,
         scored: scored.or(line.scored),
         units: line.grader.is_some().then_some(units as i64),
-        level: found.map(|found| level_of(&found, alpha)),
+        level: found.map(|found| level_of(&found)),
         difference: None,
         verdict: None,
         spread: spread(line, alpha, units),
@@ -137,9 +139,9 @@ fn tau(metric: &Metric) -> Option<f64> {
     })
 }
 
-fn level_of(found: &Found, alpha: f64) -> Level {
+fn level_of(found: &Found) -> Level {
     let (lower, upper) = ends(found.interval);
-    let confidence = found.interval.map(|_| confidence(alpha));
+    let confidence = found.interval.map(|_| confidence(found.alpha));
     let bounded = lower.is_some() || upper.is_some();
     let confidence = confidence.filter(|_| bounded);
     Level { estimate: found.estimate, lower, upper, confidence, method: found.method.to_owned() }

@@ -1,6 +1,7 @@
 //! Views: what `watch` publishes. Everything outside reads these documents and nothing else;
 //! each is a function of the state, so equal logs give equal documents.
 
+mod bands;
 mod evidence;
 mod experiment;
 mod metrics;
@@ -13,7 +14,7 @@ pub use series::Query;
 
 use super::Engine;
 use super::estimate::Pool;
-use super::fact::RunKey;
+use super::fact::{ArmKey, RunKey};
 use super::tally::run::Run;
 use super::watch::assess::{ArmAssessment, Assessment, SiteAssessment};
 use crate::identify;
@@ -37,7 +38,7 @@ pub(super) struct Shown<'a> {
 }
 
 /// An arm at a site in an epoch.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Place {
     pub experiment: Sym,
     pub site: Sym,
@@ -46,7 +47,7 @@ pub(super) struct Place {
 }
 
 /// Runs within which a unit counts once.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Group {
     /// A run as it is shown.
     Run(Place, SetId),
@@ -74,7 +75,7 @@ impl<'a> Picture<'a> {
         }
         let shown: BTreeMap<Place, Vec<Shown<'a>>> =
             runs.into_iter().map(|(place, runs)| (place, engine.shown(&runs))).collect();
-        let units = engine.tally.distinct(|key| groups(key, &shown));
+        let units = distinct(engine, &shown);
         let scene = engine.scene();
         let known = engine.context.experiments.keys();
         let assessments = known.map(|e| (*e, engine.watch.assess(*e, &scene))).collect();
@@ -116,6 +117,9 @@ impl<'a> Picture<'a> {
 
     /// Distinct units of a group: of its calls ([`Sym::NONE`]), or of scores.
     pub fn units(&self, group: Group, what: Sym) -> i64 {
+        if let Group::Arm(Place { experiment, site, arm, epoch }) = group {
+            return self.engine.tally.units_of(ArmKey { experiment, site, epoch, arm }, what);
+        }
         self.units.get(&(group, what)).copied().unwrap_or(0)
     }
 }
@@ -132,12 +136,41 @@ impl Place {
     }
 }
 
+/// Distinct units by group. A group of one run has the units of that run; only groups of several
+/// need a walk over all units, because a unit of two runs counts once.
+fn distinct(
+    engine: &Engine,
+    shown: &BTreeMap<Place, Vec<Shown<'_>>>,
+) -> BTreeMap<(Group, Sym), i64> {
+    let mut members: BTreeMap<Group, Vec<(RunKey, &Run)>> = BTreeMap::new();
+    for (key, run) in engine.tally.runs() {
+        for group in groups(key, shown) {
+            members.entry(group).or_default().push((*key, run));
+        }
+    }
+    let mut out = BTreeMap::new();
+    let mut of_run: BTreeMap<RunKey, Vec<Group>> = BTreeMap::new();
+    for (group, runs) in members {
+        if let [(_, run)] = runs.as_slice() {
+            let units = run.units_by_measure();
+            out.extend(units.into_iter().map(|(what, count)| ((group, what), count)));
+            continue;
+        }
+        runs.iter().for_each(|(key, _)| of_run.entry(*key).or_default().push(group));
+    }
+    if !of_run.is_empty() {
+        out.extend(engine.tally.distinct(|key| of_run.get(key).cloned().unwrap_or_default()));
+    }
+    out
+}
+
+/// The groups that need a count of their own; that of an arm is kept by the register.
 fn groups(key: &RunKey, shown: &BTreeMap<Place, Vec<Shown<'_>>>) -> Vec<Group> {
     let place = Place::of(key);
     let own = |list: &&Shown<'_>| list.members.contains(&key.set);
     let run = shown.get(&place).and_then(|list| list.iter().find(own));
-    let arms = [Group::Arm(place), Group::AllEpochs(place.all_epochs())];
-    arms.into_iter().chain(run.map(|run| Group::Run(place, run.set))).collect()
+    let run = run.map(|run| Group::Run(place, run.set));
+    std::iter::once(Group::AllEpochs(place.all_epochs())).chain(run).collect()
 }
 
 impl Engine {
@@ -152,6 +185,7 @@ impl Engine {
             config: picture.config.clone(),
             experiments: experiments.iter().map(|e| experiment::experiment(&picture, *e)).collect(),
             runs,
+            bands: bands::bands(&picture),
             counts: self.counts(),
         }
     }

@@ -130,9 +130,10 @@ fn run_metrics(
     units: &dyn Fn(Sym) -> i64,
 ) -> Vec<MetricLine> {
     let Some((site, arm)) = picture.assessed(place) else { return Vec::new() };
+    let Some(found) = picture.assessment(place.experiment) else { return Vec::new() };
     let (experiment, seconds) = (place.experiment, picture.seconds(place));
     let at = metrics::Place { site, arm, experiment, seconds };
-    metrics::of_run(picture.engine, &shown.pool, units, &at)
+    metrics::of_run(picture.engine, &shown.pool, &found.undeclared, units, &at)
 }
 
 /// Changes of a site, of one arm or of all.

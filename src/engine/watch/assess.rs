@@ -7,7 +7,7 @@ use super::memory::{ExperimentMemory, Latch, LineKey};
 use super::{Scene, arms};
 use crate::engine::context::ExperimentState;
 use crate::engine::estimate::trust::{self, CROSSOVERS_MAX};
-use crate::engine::estimate::{Compared, Line, Pool, level::Level};
+use crate::engine::estimate::{self, Compared, Line, Pool, Undeclared, level::Level};
 use crate::engine::tally::Tally;
 use crate::judge::family::{ALPHA_TRUST, Family, Part, Spending};
 use crate::judge::{Rule, Ruling};
@@ -26,6 +26,8 @@ pub struct Assessment<'a> {
     pub ratio: trust::SampleRatio,
     /// Its largest log e-value so far.
     pub ratio_log_e: f64,
+    /// Evaluations that the config does not name.
+    pub undeclared: Undeclared,
     /// Sites and epochs with calls, in order.
     pub sites: Vec<SiteAssessment<'a>>,
 }
@@ -115,6 +117,8 @@ pub fn assess<'a>(
     let ratio = trust::sample_ratio(experiment, scene.context, scene.tally);
     let ratio_log_e = memory.map_or(0.0, |m| m.ratio_log_e).max(ratio.log_e.unwrap_or(0.0));
     let places = places(experiment, scene);
+    let runs = scene.tally.runs_of(experiment).map(|pair| pair.1);
+    let undeclared = estimate::undeclared(runs, scene.context, scene.dictionary);
     let deciding = deciding_sites(declared, &places);
     let treatments = treatments(experiment, state, scene);
     let mut sites = Vec::with_capacity(places.len());
@@ -130,6 +134,7 @@ pub fn assess<'a>(
             decides: deciding.contains(site),
             invalid: faults(&ratio, ratio_log_e),
             memory,
+            undeclared: &undeclared,
         };
         let arms = desk.arms(pools, state);
         let current = places.range((*site, epoch + 1)..).next().is_none_or(|row| row.0.0 != *site);
@@ -142,7 +147,7 @@ pub fn assess<'a>(
         });
     }
     explore(&mut sites);
-    Assessment { ratio, ratio_log_e, sites }
+    Assessment { ratio, ratio_log_e, undeclared, sites }
 }
 
 fn places<'a>(experiment: Sym, scene: &Scene<'a>) -> Places<'a> {

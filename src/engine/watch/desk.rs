@@ -4,8 +4,9 @@ use super::Scene;
 use super::assess::{ArmAssessment, Assessed, line_key};
 use super::memory::{ExperimentMemory, Latch, LineKey, LineMemory};
 use crate::engine::context::ExperimentState;
+use crate::engine::estimate::level::Level;
 use crate::engine::estimate::trust::{self, Choice, Missing};
-use crate::engine::estimate::{self, Line, Pool, Quantity, difference};
+use crate::engine::estimate::{self, Line, Pool, Quantity, Undeclared, difference};
 use crate::engine::fact::ArmKey;
 use crate::judge::family::{Family, Part, Spending};
 use crate::judge::{self, Case, Rule, Ruling};
@@ -13,6 +14,7 @@ use crate::model::metric::{Origin, Role};
 use crate::model::observation::Grader;
 use crate::model::verdict::{Gate, Reason};
 use crate::model::{MINUTE, Measure, Sym, UnitKind};
+use crate::stats::Interval;
 use crate::stats::rare::Arrivals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +36,15 @@ pub(super) struct Desk<'a, 's> {
     /// Faults of the whole experiment.
     pub invalid: Vec<Reason>,
     pub memory: Option<&'s ExperimentMemory>,
+    pub undeclared: &'s Undeclared,
+}
+
+/// What arms are compared with.
+struct Control<'a, 's> {
+    arm: Sym,
+    pool: &'s Pool<'a>,
+    lines: Vec<Line<'a>>,
+    levels: Vec<Option<Level>>,
 }
 
 // === impl Desk ===
@@ -45,16 +56,20 @@ impl<'a> Desk<'a, '_> {
         pools: &BTreeMap<Sym, Pool<'a>>,
         state: &ExperimentState,
     ) -> Vec<ArmAssessment<'a>> {
-        let lines =
-            |pool: &Pool<'a>| estimate::lines(pool, self.scene.context, self.scene.dictionary);
+        let lines = |pool: &Pool<'a>| {
+            estimate::lines(pool, self.undeclared, self.scene.context, self.scene.dictionary)
+        };
         let control = state.control.and_then(|arm| {
             let pool = pools.get(&arm)?;
-            Some((arm, pool, lines(pool)))
+            let lines = lines(pool);
+            let levels =
+                lines.iter().map(|line| self.level(arm, pool, line.clone()).level).collect();
+            Some(Control { arm, pool, lines, levels })
         });
         let mut out = Vec::with_capacity(pools.len());
         for (arm, pool) in pools {
             let assessed = match &control {
-                Some((own, _, _)) if own == arm => self.alone(*arm, pool, lines(pool)),
+                Some(control) if control.arm == *arm => self.alone(*arm, pool, lines(pool)),
                 None => self.alone(*arm, pool, lines(pool)),
                 Some(control) => self.against(*arm, pool, lines(pool), control, state),
             };
@@ -112,7 +127,7 @@ impl<'a> Desk<'a, '_> {
         arm: Sym,
         pool: &Pool<'a>,
         mut lines: Vec<Line<'a>>,
-        control: &(Sym, &Pool<'a>, Vec<Line<'a>>),
+        control: &Control<'a, '_>,
         state: &ExperimentState,
     ) -> ArmAssessment<'a> {
         self.add_unreported(&mut lines, pool);
@@ -159,22 +174,22 @@ impl<'a> Desk<'a, '_> {
         arm: Sym,
         pool: &Pool<'a>,
         lines: &[Line<'a>],
-        control: &(Sym, &Pool<'a>, Vec<Line<'a>>),
+        control: &Control<'a, '_>,
     ) -> BTreeMap<String, Choice> {
         let last = |line: &Line<'_>| {
             let by = line.grader?;
-            [pool, control.1].into_iter().filter_map(|p| last_judged(p, line, by)).max()
+            [pool, control.pool].into_iter().filter_map(|p| last_judged(p, line, by)).max()
         };
         let passes = |own: usize, other: usize| {
             let ask = self.ask(arm, pool, &lines[own], control, 0.05);
-            difference::compare(&lines[own], &control.2[other], &ask)
+            difference::compare(&lines[own], &control.lines[other], &ask)
                 .is_some_and(|compared| compared.unmet.is_empty())
         };
         let names: BTreeSet<&String> = lines.iter().map(|line| &line.definition.name).collect();
         names
             .into_iter()
             .map(|name| {
-                let choice = trust::choose(lines, &control.2, name, &last, &passes);
+                let choice = trust::choose(lines, &control.lines, name, &last, &passes);
                 (name.clone(), choice)
             })
             .collect()
@@ -185,12 +200,12 @@ impl<'a> Desk<'a, '_> {
         arm: Sym,
         pool: &Pool<'a>,
         line: &Line<'_>,
-        (control, control_pool, _): &(Sym, &Pool<'a>, Vec<Line<'a>>),
+        control: &Control<'a, '_>,
         alpha: f64,
     ) -> difference::Ask {
-        let units = (self.units(arm, pool, line), self.units(*control, control_pool, line));
-        let arrivals = self.arrivals(line.definition.metric.from, arm, *control);
-        difference::Ask { alpha, units, arrivals }
+        let units = (self.units(arm, pool, line), self.units(control.arm, control.pool, line));
+        let arrivals = self.arrivals(line.definition.metric.from, arm, control.arm);
+        difference::Ask { alpha, units, arrivals, levels: None }
     }
 
     /// First events of units by the allocation in which the units were first seen; none unless
@@ -222,7 +237,7 @@ impl<'a> Desk<'a, '_> {
         pool: &Pool<'a>,
         line: Line<'a>,
         choice: Option<Choice>,
-        control: &(Sym, &Pool<'a>, Vec<Line<'a>>),
+        control: &Control<'a, '_>,
         state: &ExperimentState,
     ) -> Assessed<'a> {
         let mut out = self.level(arm, pool, line);
@@ -230,11 +245,13 @@ impl<'a> Desk<'a, '_> {
             out.part = None;
         }
         let other = match choice {
-            Some(Choice::Pair(_, other)) => other.map(|at| &control.2[at]),
-            _ => control.2.iter().find(|other| other.matches(&out.line)),
+            Some(Choice::Pair(_, other)) => other,
+            _ => control.lines.iter().position(|other| other.matches(&out.line)),
         };
-        let ask = self.ask(arm, pool, &out.line, control, out.alpha);
-        out.compared = other.and_then(|other| difference::compare(&out.line, other, &ask));
+        let mut ask = self.ask(arm, pool, &out.line, control, out.alpha);
+        ask.levels = other.and_then(|at| same_confidence(out.level?, control.levels[at]?));
+        out.compared =
+            other.and_then(|at| difference::compare(&out.line, &control.lines[at], &ask));
         let decides = out.part.is_some();
         if out.compared.is_none() && !decides {
             return out;
@@ -246,14 +263,14 @@ impl<'a> Desk<'a, '_> {
         if self.is_unreported(&out, pool) {
             invalid.push(Reason::NotReported);
         }
-        let missing = self.missing(&out.line, pool, control.1, ask.units);
+        let missing = self.missing(&out.line, pool, control.pool, ask.units);
         out.held = missing == Missing::Held;
         if missing == Missing::Differs {
             invalid.push(Reason::MissingScores);
         }
         let key = line_key(self.site, self.epoch, arm, &out.line);
         out.latched = self.latched(&key, state);
-        let case = self.case(&out, invalid, (pool, control.1), state, self.line_memory(&key));
+        let case = self.case(&out, invalid, (pool, control.pool), state, self.line_memory(&key));
         out.ruling = Some(judge::judge(&case));
         out
     }
@@ -357,6 +374,12 @@ impl<'a> Desk<'a, '_> {
         let because = rule.because.iter().map(|at| places[*at]).collect();
         (Some(Rule { because, ..rule }), gate)
     }
+}
+
+/// Intervals of two levels that were made for one difference.
+fn same_confidence(arm: Level, control: Level) -> Option<(Interval, Interval)> {
+    let pair = Some((arm.interval?, control.interval?));
+    pair.filter(|_| arm.alpha == control.alpha)
 }
 
 fn pool_has_coverage(pool: &Pool<'_>, line: &Line<'_>) -> bool {

@@ -3,7 +3,7 @@
 //! learnt from the first minutes of an epoch (`statistics.md` §8).
 
 use crate::engine::estimate::{Line, Pool, Quantity};
-use crate::engine::tally::histogram::Histogram;
+use crate::engine::tally::histogram::{Histogram, edges};
 use crate::engine::tally::windows::{Cell, Step};
 use crate::model::metric::{Metric, Origin};
 use crate::model::{Measure, Sym};
@@ -29,8 +29,8 @@ pub struct Drift {
     fed: u32,
     /// Minutes with data so far.
     minutes: u32,
-    /// For times: values above this integer value are counted.
-    edge: Option<f64>,
+    /// For times: values in buckets above this one are counted.
+    edge: Option<i16>,
     /// Of x, and of 1 − x, while the usual is learnt.
     usual: Option<[Bernstein; 2]>,
     /// For more of x, and for less of it.
@@ -155,15 +155,16 @@ impl<'a, 'p> Source<'a, 'p> {
         (all.w > 0).then_some(all)
     }
 
-    /// The upper edge of the bucket that holds the quantile so far.
-    fn edge(&self) -> Option<f64> {
+    /// The bucket that holds the quantile so far.
+    fn edge(&self) -> Option<i16> {
         let q = self.metric.quantile.unwrap_or(EDGE_QUANTILE);
-        self.pool.sums(self.measure)?.histogram()?.quantile(q).map(|edges| edges.1)
+        let histogram = self.pool.sums(self.measure)?.histogram()?;
+        histogram.bucket_at(histogram.rank_of(q)?)?
     }
 
     /// The mean of a minute in [0, 1]: of the score in its range, of the rate, or of the share of
     /// times above the edge.
-    fn mean(&self, cell: &Cell, edge: Option<f64>) -> Option<f64> {
+    fn mean(&self, cell: &Cell, edge: Option<i16>) -> Option<f64> {
         if let Some(edge) = edge {
             let histogram = cell.histogram.as_ref().filter(|h| h.count() > 0)?;
             return Some(share_above(histogram, edge));
@@ -174,10 +175,10 @@ impl<'a, 'p> Source<'a, 'p> {
         Some(((level - low) / (high - low)).clamp(0.0, 1.0))
     }
 
-    fn text(&self, x: f64, edge: Option<f64>) -> String {
+    fn text(&self, x: f64, edge: Option<i16>) -> String {
         use crate::model::human;
         if let Some(edge) = edge {
-            let edge = human::level(edge / self.measure.per_unit(), "s");
+            let edge = human::level(edges(edge).1 / self.measure.per_unit(), "s");
             return format!("{} above {edge}", human::share(x));
         }
         let [low, high] = self.metric.range.unwrap_or([0.0, 1.0]);
@@ -189,6 +190,6 @@ impl<'a, 'p> Source<'a, 'p> {
     }
 }
 
-fn share_above(histogram: &Histogram, edge: f64) -> f64 {
-    histogram.above(edge) as f64 / histogram.count() as f64
+fn share_above(histogram: &Histogram, edge: i16) -> f64 {
+    histogram.above(Some(edge)) as f64 / histogram.count() as f64
 }

@@ -29,14 +29,14 @@ pub struct ExperimentMemory {
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
 pub struct LineKey {
-    /// The epoch.
-    pub epoch: u32,
     /// The call site.
     pub site: Sym,
     /// The arm.
     pub arm: Sym,
     /// The metric.
     pub metric: Sym,
+    /// The epoch.
+    pub epoch: u32,
     /// Who judged; nobody for what calls tell.
     pub grader: Grader,
 }
@@ -87,6 +87,13 @@ pub struct Look {
 impl ExperimentMemory {
     /// Forgets the oldest epochs when there are too many lines.
     pub fn bound(&mut self) {
+        if self.lines.len() <= LINES_MAX {
+            return;
+        }
+        let mut epochs: Vec<u32> = self.lines.keys().map(|key| key.epoch).collect();
+        epochs.sort_unstable();
+        let oldest = epochs[epochs.len() - LINES_MAX];
+        self.lines.retain(|key, _| key.epoch >= oldest);
         while self.lines.len() > LINES_MAX {
             self.lines.pop_first();
         }
@@ -100,12 +107,14 @@ impl ExperimentMemory {
     /// The latest breach of a metric of an arm that still counts: in this or an earlier epoch,
     /// but not before `since`.
     pub fn breached(&self, site: Sym, arm: Sym, metric: Sym, since: Nanos) -> Option<(u32, Latch)> {
-        let own = |key: &&LineKey| (key.site, key.arm, key.metric) == (site, arm, metric);
-        let latches = self.lines.keys().rev().filter(own).filter_map(|key| {
-            let latch = self.lines[key].latch.filter(|latch| latch.at >= since)?;
+        let first = LineKey { site, arm, metric, ..LineKey::default() };
+        let own = |key: &LineKey| (key.site, key.arm, key.metric) == (site, arm, metric);
+        let rows = self.lines.range(first..).take_while(|row| own(row.0));
+        let latches = rows.filter_map(|(key, line)| {
+            let latch = line.latch.filter(|latch| latch.at >= since)?;
             Some((key.epoch, latch))
         });
-        { latches }.next()
+        latches.last()
     }
 }
 
