@@ -70,7 +70,7 @@ impl Said {
                 Observation::Link(link) => self.place(link.place),
                 Observation::Score(score) => self.scores.push(score),
                 Observation::Assignment(assignment) => self.assignments.push(assignment),
-                Observation::Alias(_) => {}
+                Observation::Alias(_) | Observation::Covariate(_) => {}
                 Observation::Define(Define::Name(sym, text)) => {
                     assert_eq!(Sym::of(&text), sym);
                     self.names.insert(sym, text.into());

@@ -62,6 +62,7 @@ fn latest(observations: &[u8]) -> Nanos {
         Observation::Link(link) => link.place.end,
         Observation::Score(score) => score.time,
         Observation::Assignment(told) => told.time,
+        Observation::Covariate(covariate) => covariate.place.end,
         Observation::Alias(_) | Observation::Define(_) => 0,
     };
     Reader::new(observations).filter_map(Result::ok).map(time).max().unwrap_or(0)

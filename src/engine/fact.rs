@@ -68,6 +68,8 @@ pub struct Fact {
     pub end: Nanos,
     /// The planned split that was in force then, by its place in the experiment's list.
     pub allocation: u32,
+    /// What was known of the unit before its exposure, in millionths.
+    pub covariate: Option<i64>,
     /// What it adds.
     pub body: FactBody,
 }

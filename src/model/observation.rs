@@ -20,6 +20,8 @@ pub enum Observation {
     Assignment(Assignment),
     /// Response id to trace, for scores that name no trace.
     Alias(Alias),
+    /// What was known of a unit before its exposure.
+    Covariate(Covariate),
     /// A name or a facet set, before its first use.
     Define(Define),
 }
@@ -267,6 +269,15 @@ pub struct Assignment {
     pub assigned_ppm: Option<u32>,
     /// The service that evaluated it.
     pub service: Sym,
+}
+
+/// A number that was known of a unit before it was exposed: it explains part of the spread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Covariate {
+    /// The span that told it; it holds for its whole trace.
+    pub place: Place,
+    /// Its value, in millionths.
+    pub value_micro: i64,
 }
 
 /// Response id → the call's trace and span.

@@ -82,6 +82,7 @@ const NUMBERS: Slots = bits(&[
     Slot::FirstTokenMillis,
     Slot::SampleProbability,
     Slot::AssignmentProbability,
+    Slot::Covariate,
     Slot::ScoreProbability,
     Slot::ScoreValue,
 ]);

@@ -101,6 +101,7 @@ slots! {
     Conversation,
     SampleProbability,
     AssignmentProbability,
+    Covariate,
     // Assignment.
     Experiment,
     Arm,

@@ -14,8 +14,8 @@ use super::table::Carrier;
 use super::value::{NAME_BYTES_MAX, Raw, cut};
 use super::walk::{Walk, time_or, understood, whose};
 use crate::model::{
-    Call, Facets, Finish, Link, Observation, Operation, Place, Reject, Role, Source, SpanId, Sym,
-    Target, TraceId, UnitHash,
+    Call, Covariate, Facets, Finish, Link, Observation, Operation, Place, Reject, Role, Source,
+    SpanId, Sym, Target, TraceId, UnitHash,
 };
 
 /// Name of flag evaluations: of a span event, a log event, or a span.
@@ -76,6 +76,7 @@ fn one<'a>(
         }
         Kind::Other(role) => tell_other(walk, scratch, &span, place, role, &verdict),
     }
+    tell_covariate(walk, &scratch.item, place);
     tell_scores(walk, scratch, place, verdict.kind);
     if span.events > 0 {
         told_events(walk, scratch, &span, place);
@@ -170,6 +171,16 @@ fn tell_call<'a>(
     walk.assign_flag(item, told, Source::FlagAttributes);
     walk.tell(|walk| understood_call(walk, item, span, &call, &class, verdict));
     walk.class = class;
+}
+
+/// What was known of the unit before its exposure; out of range it is no measurement.
+fn tell_covariate(walk: &mut Walk<'_, '_>, item: &Gathered<'_>, place: Place) {
+    let Some(value) = item.get(Slot::Covariate).and_then(Raw::number) else { return };
+    let micro = (value * 1e6).round_ties_even();
+    if micro.abs() <= (1u64 << 53) as f64 {
+        let value_micro = micro as i64;
+        walk.emit(&Observation::Covariate(Covariate { place, value_micro }));
+    }
 }
 
 /// A failed call has no answer; what some emitters send as its id is their own.

@@ -111,8 +111,9 @@ fn add_call(
     }
     let resolved =
         resolve::resolve_call(trace, at, arms, tools.context, tools.dictionary, tools.memo);
+    let covariate = trace.covariate.map(|told| told.2);
     for arm in &resolved.arms {
-        let fact = call_fact(id, candidate, &resolved, arm, tools);
+        let fact = call_fact(id, candidate, covariate, &resolved, arm, tools);
         out.facts.push(fact);
         add_scores(&fact, scores, trace.resolved_at, tools.context, &mut out.facts);
     }
@@ -121,6 +122,7 @@ fn add_call(
 fn call_fact(
     id: TraceId,
     candidate: &Candidate,
+    covariate: Option<i64>,
     resolved: &Resolved,
     arm: &Arm,
     tools: &mut Tools<'_>,
@@ -138,6 +140,7 @@ fn call_fact(
     let allocation = tools.context.allocation(arm.experiment, end);
     Fact {
         allocation,
+        covariate,
         run: RunKey { experiment: arm.experiment, site: resolved.site, arm: arm.arm, epoch, set },
         unit,
         kind,

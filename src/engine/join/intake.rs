@@ -55,6 +55,11 @@ impl Join {
                 self.touch(facets.place.trace, touched, context, dictionary);
                 self.traces.entry(facets.place.trace).or_default().add_facets(&facets);
             }
+            Observation::Covariate(covariate) => {
+                self.touch(covariate.place.trace, touched, context, dictionary);
+                let trace = self.traces.entry(covariate.place.trace).or_default();
+                trace.add_covariate(&covariate);
+            }
             Observation::Link(link) => {
                 self.touch(link.place.trace, touched, context, dictionary);
                 self.traces.entry(link.place.trace).or_default().add_link(&link);

@@ -381,6 +381,7 @@ fn place_of(observation: &Observation) -> Option<Place> {
         Observation::Call(call) => Some(call.place),
         Observation::Facets(facets) => Some(facets.place),
         Observation::Link(link) => Some(link.place),
+        Observation::Covariate(covariate) => Some(covariate.place),
         _ => None,
     }
 }
@@ -393,6 +394,7 @@ fn kind_name(observation: &Observation) -> &'static str {
         Observation::Score(_) => "score",
         Observation::Assignment(_) => "assignment",
         Observation::Alias(_) => "alias",
+        Observation::Covariate(_) => "covariate",
         Observation::Define(_) => "define",
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::model::observation::Role;
 use crate::model::{
-    Assignment, Call, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, TraceId, UnitHash,
-    Units,
+    Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, TraceId,
+    UnitHash, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Trace {
     pub assignments: Vec<Assignment>,
     /// The winning score of every slot, sorted by slot.
     pub scores: Vec<Score>,
+    /// The covariate of its unit: of several the one that came first, by end, span and value.
+    pub covariate: Option<(Nanos, SpanId, i64)>,
     /// Log time when it was last resolved: decides what has matured.
     pub resolved_at: Nanos,
     /// Latest end of anything in it.
@@ -135,6 +137,13 @@ impl Trace {
             Ok(_) => Added::Repeat,
             Err(at) => self.insert(at, &link.place, NodeKind::Link),
         }
+    }
+
+    /// Adds a covariate.
+    pub fn add_covariate(&mut self, told: &Covariate) {
+        self.grow(told.place.end);
+        let told = (told.place.end, told.place.span, told.value_micro);
+        self.covariate = Some(self.covariate.map_or(told, |known| known.min(told)));
     }
 
     /// Adds an assignment.

@@ -14,6 +14,7 @@ use crate::model::metric::Origin;
 use crate::model::observation::Grader;
 use crate::model::settings::Limits;
 use crate::model::{Sym, UnitKind};
+use buckets::Buckets;
 use register::{Register, SCORES_FROM, Sighting, event_of};
 use run::Run;
 use serde::{Deserialize, Serialize};
@@ -70,8 +71,8 @@ impl Tally {
         if fact.kind != UnitKind::Trace {
             let max = limits.unit_cache_bytes;
             let seen = |what| {
-                let Fact { unit, end: at, allocation, .. } = *fact;
-                Sighting { run: key, what, unit, at, allocation }
+                let Fact { unit, end: at, allocation, covariate, .. } = *fact;
+                Sighting { run: key, what, unit, at, allocation, covariate }
             };
             if let Some(what) = register_as(fact) {
                 let units = self.register.note(&seen(what), sign, max);
@@ -97,7 +98,8 @@ impl Tally {
         let run =
             RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
         let Exposure { unit, at, allocation, .. } = *exposure;
-        let seen = Sighting { run, what: Sym::NONE, unit, at, allocation };
+        let covariate = None;
+        let seen = Sighting { run, what: Sym::NONE, unit, at, allocation, covariate };
         self.register.expose(&seen, limits.unit_cache_bytes);
     }
 
@@ -149,6 +151,11 @@ impl Tally {
     /// Distinct units of an arm: of its calls ([`Sym::NONE`]), or of scores ([`scored_as`]).
     pub fn units_of(&self, arm: ArmKey, what: Sym) -> i64 {
         self.register.of_arm.get(&(arm, what)).copied().unwrap_or(0)
+    }
+
+    /// Covariates of an arm's units by bucket: their sum in millionths, and how many units.
+    pub fn covariates_of(&self, arm: ArmKey) -> Option<&Buckets> {
+        self.register.covariates.get(&arm)
     }
 
     /// Units of an arm with an event of a rate, by the allocation in which they were first seen.

@@ -1,6 +1,7 @@
 //! The unit register: which units were given which arm, and in which runs they were seen.
 //! Counts distinct units exactly and finds those with two arms; taking a call back undoes it.
 
+use super::buckets::{Buckets, bucket_of};
 use crate::engine::fact::{ArmKey, RunKey};
 use crate::model::metric::Origin;
 use crate::model::{Nanos, Sym, UnitHash};
@@ -33,6 +34,8 @@ pub struct Register {
     pub of_arm: BTreeMap<(ArmKey, Sym), i64>,
     /// Of the units with an event, how many were first seen in an allocation.
     pub events: BTreeMap<(ArmKey, Sym, u32), i64>,
+    /// Covariates of an arm's units by bucket: their sum in millionths, and how many units.
+    pub covariates: BTreeMap<ArmKey, Buckets>,
     bytes: u64,
     refused: u64,
 }
@@ -47,6 +50,8 @@ struct Place {
     count: u32,
     first: Nanos,
     allocation: u32,
+    /// What the first fact that said it told of the unit.
+    covariate: Option<i64>,
     exposed: bool,
 }
 
@@ -63,6 +68,8 @@ pub struct Sighting {
     pub at: Nanos,
     /// The planned split that was in force then.
     pub allocation: u32,
+    /// What was known of the unit before its exposure, in millionths.
+    pub covariate: Option<i64>,
 }
 
 /// As what the events of a rate are noted; `None` for what is no rate of rare events.
@@ -100,8 +107,9 @@ impl Register {
         let change = match found {
             Some(at) => recount_place(&mut places[at], seen, sign),
             None if sign > 0 => {
-                let (what, first, allocation) = (seen.what, seen.at, seen.allocation);
-                places.push(Place { run, what, count: 1, first, allocation, exposed: false });
+                let Sighting { what, at: first, allocation, covariate, .. } = *seen;
+                let exposed = false;
+                places.push(Place { run, what, count: 1, first, allocation, covariate, exposed });
                 1
             }
             None => 0,
@@ -124,7 +132,7 @@ impl Register {
         if alone && change != 0 {
             bump(&mut self.of_arm, (seen.run.arm_key(), seen.what), change);
         }
-        self.recount(seen.run.experiment, &before, &after);
+        self.recount(seen, &before, &after);
         change
     }
 
@@ -144,11 +152,12 @@ impl Register {
             None => {
                 self.bytes += PLACE_BYTES + if places.is_empty() { UNIT_BYTES } else { 0 };
                 let what = Sym::NONE;
-                places.push(Place { run, what, count: 1, first, allocation, exposed: true });
+                let (covariate, exposed) = (None, true);
+                places.push(Place { run, what, count: 1, first, allocation, covariate, exposed });
             }
         }
         let after = summary(places, &self.runs);
-        self.recount(seen.run.experiment, &before, &after);
+        self.recount(seen, &before, &after);
     }
 
     fn run_index(&mut self, run: RunKey) -> u32 {
@@ -158,15 +167,20 @@ impl Register {
         })
     }
 
-    fn recount(&mut self, experiment: Sym, before: &Summary, after: &Summary) {
+    fn recount(&mut self, seen: &Sighting, before: &Summary, after: &Summary) {
         if before == after {
             return;
         }
+        let (experiment, bucket) = (seen.run.experiment, bucket_of(seen.unit));
         for (summary, sign) in [(before, -1), (after, 1)] {
             let Some((arm, allocation)) = summary.first else { continue };
             bump(&mut self.exposed, (experiment, arm, allocation), sign);
             for (arm, what) in &summary.events {
                 bump(&mut self.events, (*arm, *what, allocation), sign);
+            }
+            for arm in &summary.homes {
+                let rows = self.covariates.entry(*arm).or_default();
+                rows.add(bucket, sign * summary.covariate, sign);
             }
             if summary.arms.len() > 1 {
                 bump(&mut self.crossovers, (experiment, Sym::NONE), sign);
@@ -205,6 +219,9 @@ impl Register {
         add_all(&mut self.crossovers, &other.crossovers);
         add_all(&mut self.of_arm, &other.of_arm);
         add_all(&mut self.events, &other.events);
+        for (arm, rows) in &other.covariates {
+            self.covariates.entry(*arm).or_default().merge(rows);
+        }
     }
 
     /// Units that found no room.
@@ -223,6 +240,7 @@ fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     if sign > 0 {
         place.count += 1;
         (place.first, place.allocation) = (seen.at, seen.allocation);
+        place.covariate = seen.covariate.or(place.covariate);
         return 0;
     }
     place.count -= 1;
@@ -238,6 +256,9 @@ struct Summary {
     arms: Vec<Sym>,
     /// Where it had which events.
     events: Vec<(ArmKey, Sym)>,
+    /// Its covariate, and the arms in which that counts; none without a covariate.
+    covariate: i64,
+    homes: Vec<ArmKey>,
 }
 
 fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
@@ -252,7 +273,15 @@ fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
         events.map(|place| (runs[place.run as usize].arm_key(), place.what)).collect();
     events.sort_unstable();
     events.dedup();
-    Summary { first: first.map(|row| (row.1, row.2)), arms, events }
+    let told = calls().filter_map(|place| Some((place.first, place.covariate?))).min();
+    let mut homes: Vec<ArmKey> = match told {
+        Some(_) => calls().filter(|p| !p.exposed).map(|p| runs[p.run as usize].arm_key()).collect(),
+        None => Vec::new(),
+    };
+    homes.sort_unstable();
+    homes.dedup();
+    let covariate = told.map_or(0, |pair| pair.1);
+    Summary { first: first.map(|row| (row.1, row.2)), arms, events, covariate, homes }
 }
 
 fn bump<K: Ord + Copy>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
@@ -283,7 +312,8 @@ mod tests {
 
     fn seen(arm: &str, at: Nanos) -> Sighting {
         let allocation = u32::from(at >= 100);
-        Sighting { run: run(arm), what: Sym::NONE, unit: UnitHash(7), at, allocation }
+        let (what, unit, covariate) = (Sym::NONE, UnitHash(7), Some(at as i64));
+        Sighting { run: run(arm), what, unit, at, allocation, covariate }
     }
 
     #[test]
@@ -336,6 +366,24 @@ mod tests {
         // An earlier call comes late: the unit belongs to the earlier allocation.
         register.note(&seen("a", 50), 1, MAX);
         assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (1, 0));
+    }
+
+    #[test]
+    fn the_first_covariate_of_a_unit_counts_once_in_every_arm() {
+        let mut register = Register::default();
+        let rows = |register: &Register, arm: &str| {
+            let found = register.covariates.get(&run(arm).arm_key());
+            found.map_or((0, 0), |rows| {
+                rows.iter().map(|row| (row.1, row.2)).next().unwrap_or((0, 0))
+            })
+        };
+        register.note(&seen("a", 20), 1, MAX);
+        register.note(&seen("a", 30), 1, MAX);
+        assert_eq!(rows(&register, "a"), (20, 1));
+        register.note(&seen("b", 10), 1, MAX);
+        assert_eq!((rows(&register, "a"), rows(&register, "b")), ((10, 1), (10, 1)));
+        register.note(&seen("b", 10), -1, MAX);
+        assert_eq!((rows(&register, "a"), rows(&register, "b")), ((20, 1), (0, 0)));
     }
 
     #[test]

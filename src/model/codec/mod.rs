@@ -28,6 +28,7 @@ const ASSIGNMENT: u8 = 5;
 const ALIAS: u8 = 6;
 const DEFINE_NAME: u8 = 7;
 const DEFINE_SET: u8 = 8;
+const COVARIATE: u8 = 9;
 
 impl Observation {
     /// Appends its bytes.
@@ -46,6 +47,11 @@ impl Observation {
                 out.extend_from_slice(&alias.response.0.to_le_bytes());
                 out.extend_from_slice(&alias.trace.0.to_le_bytes());
                 out.extend_from_slice(&alias.span.0.to_le_bytes());
+            }
+            Observation::Covariate(covariate) => {
+                out.push(COVARIATE);
+                put_place(out, &covariate.place);
+                put_varint(out, zigzag(covariate.value_micro));
             }
             Observation::Define(define) => define.encode(out),
         }

@@ -29,6 +29,10 @@ impl<'a> Reader<'a> {
                 trace: TraceId(self.u128()?),
                 span: SpanId(self.u64()?),
             }),
+            COVARIATE => Observation::Covariate(Covariate {
+                place: self.place()?,
+                value_micro: unzigzag(self.varint()?),
+            }),
             DEFINE_NAME => {
                 let sym = Sym(self.u64()?);
                 let text = std::str::from_utf8(self.prefixed()?).map_err(|_| "name not UTF-8")?;

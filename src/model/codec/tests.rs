@@ -85,7 +85,10 @@ fn other() -> impl Strategy<Value = Observation> {
     );
     let name = "[a-zé]{0,40}"
         .prop_map(|text| Observation::Define(Define::Name(Sym::of(&text), text.into_boxed_str())));
-    prop_oneof![score, facets, name, place().prop_map(|p| Observation::Link(Link { place: p }))]
+    let covariate = (place(), any::<i64>())
+        .prop_map(|(place, value_micro)| Observation::Covariate(Covariate { place, value_micro }));
+    let link = place().prop_map(|p| Observation::Link(Link { place: p }));
+    prop_oneof![score, facets, name, covariate, link]
 }
 
 proptest! {

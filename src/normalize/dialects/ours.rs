@@ -9,6 +9,7 @@ pub const DIALECT: Dialect = Dialect {
         ("armspan.experiment", slot(Slot::Experiment)),
         ("armspan.arm", slot(Slot::Arm)),
         ("armspan.unit.id", slot(Slot::Unit)),
+        ("armspan.unit.covariate", slot(Slot::Covariate)),
         ("armspan.assignment.probability", slot(Slot::AssignmentProbability)),
         ("armspan.sample.probability", slot(Slot::SampleProbability)),
         ("armspan.score.probability", slot(Slot::ScoreProbability)),
