@@ -73,6 +73,17 @@ pub enum Margin {
     ),
 }
 
+/// Which values a metric can have.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Domain {
+    /// Yes or no, and yes may be rare.
+    Rate,
+    /// In a declared range.
+    Bounded(f64, f64),
+    /// Any number, or any from 0 on.
+    Unbounded,
+}
+
 /// A metric's definition; its hash is part of the record.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,7 @@
 //! The run record, `armspan/run-record/v1`: one JSON object per run. Absent means unknown.
 //! Times are RFC 3339 UTC; hashes are `sha256:<hex>` or `hmac-sha256:<key id>:<hex>`.
 
-use super::metric::{Direction, Role};
+use super::metric::{Direction, Domain, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -197,6 +197,16 @@ pub struct MetricLine {
 pub struct Spread {
     /// Variance of the level, in the metric's unit squared.
     pub variance: f64,
+    /// Buckets of units that it was estimated from.
+    pub clusters: usize,
+    /// Largest share of one bucket in the squared residuals.
+    pub huge: f64,
+    /// Values.
+    pub n: i64,
+    /// Effective sample size.
+    pub n_eff: f64,
+    /// Which values there can be.
+    pub domain: Domain,
     /// Distinct units.
     pub units: f64,
     /// What a claim on the metric may cost.

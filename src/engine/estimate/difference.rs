@@ -1,21 +1,15 @@
 //! The difference of an arm from control: by the route that is valid for what the metric is
 //! (`statistics.md` §1, §3, §5), with the gates that the route needs.
 
-use super::level::{EVENTS_MIN, UNITS_MIN_BOUNDED, UNITS_MIN_UNBOUNDED, exact, quantile_interval};
+use super::contrast::{self, Part};
+use super::level::{UNITS_MIN_BOUNDED, exact, quantile_interval};
 use super::line::{Domain, Line, Moments, Quantity, Tail};
-use super::scale;
+use super::tau;
 use crate::model::metric::{Direction, Margin, Metric};
 use crate::model::verdict::Reason;
-use crate::stats::contrast::{self, Contrast};
 use crate::stats::rare::{self, Arrivals};
-use crate::stats::{Interval, quantile, sequence};
+use crate::stats::{Interval, quantile};
 
-/// Effective sample below which the largest weight may be more than 5 % of all: it is at most
-/// `1/√n_eff`, so 400 is enough for both gates of `statistics.md` §9.
-const N_EFF_MIN: f64 = 400.0;
-/// Largest share of the spread that one bucket of units may have. Log-normal times (σ = 1) have
-/// one with more than 5 % as a rule, and no more false positives for it (`false_alarms`).
-const HUGE_MAX: f64 = 0.25;
 /// Rates up to which events are rare …
 const RARE_MAX: f64 = 0.05;
 /// … and share of units with an event above which first events say too little.
@@ -25,6 +19,9 @@ const RARE_UNITS_MAX: f64 = 0.25;
 const RATIO_SHARE: f64 = 0.75;
 const LEVEL_SHARE: f64 = 0.05;
 const SUMS_SHARE: f64 = 0.2;
+
+/// Name of the method that compares quantiles.
+pub const BY_RANKS: &str = "histogram-ranks";
 
 /// What comparing rests on besides the two lines.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -79,13 +76,9 @@ pub fn compare(arm: &Line<'_>, control: &Line<'_>, ask: &Ask) -> Option<Compared
 fn is_rare(arm: &Moments, control: &Moments, rows: &[Arrivals], units: (f64, f64)) -> bool {
     let events: u64 = rows.iter().map(|row| row.treated + row.control).sum();
     let share = events as f64 / (units.0 + units.1).max(1.0);
-    arm.domain == Domain::Rate && pooled(arm, control) < RARE_MAX && share < RARE_UNITS_MAX
-}
-
-/// Share of calls with an event, over both arms.
-fn pooled(arm: &Moments, control: &Moments) -> f64 {
-    let events = arm.ratio.estimate * arm.n_eff + control.ratio.estimate * control.n_eff;
-    events / (arm.n_eff + control.n_eff).max(1.0)
+    arm.domain == Domain::Rate
+        && contrast::pooled(&[arm, control]) < RARE_MAX
+        && share < RARE_UNITS_MAX
 }
 
 /// Rare events: by first events, and by sums as soon as there are enough of them. Each has its
@@ -184,79 +177,31 @@ fn by_sums(
     margin: Option<(Margin, Direction)>,
     ask: &Ask,
 ) -> Compared {
-    let units = ask.units.0 + ask.units.1;
-    let gain = |v: f64| scale(metric, units, ask.alpha).gain(v);
-    let spread = |found: Contrast, relative: f64| floored(found, arm, control, relative);
-    let within = |found: Contrast| {
-        sequence::interval(found.estimate, found.variance, gain(found.variance), ask.alpha)
+    let over = |least: f64| {
+        let arm = Part { coefficient: 1.0, moments: *arm, units: ask.units.0 };
+        let control = Part { coefficient: -least, moments: *control, units: ask.units.1 };
+        contrast::of_sums(&[arm, control], tau(metric), ask.alpha)
     };
-    let plain = spread(contrast::difference(&arm.ratio, &control.ratio), 1.0);
-    let interval = within(plain);
+    let plain = over(1.0);
+    let interval = plain.interval;
     let excess = margin.and_then(|(margin, direction)| {
-        let relative = |m: f64| {
-            let found = contrast::relative_excess(&arm.ratio, &control.ratio, m);
-            within(spread(found, 1.0 + m))
-        };
         Some(match (margin, direction) {
             (_, Direction::Unknown) => return None,
             (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
             (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
-            (Margin::Relative(m), Direction::Decrease) => relative(m),
-            (Margin::Relative(m), Direction::Increase) => relative(-m).scaled(-1.0),
+            (Margin::Relative(m), Direction::Decrease) => over(1.0 + m).interval,
+            (Margin::Relative(m), Direction::Increase) => over(1.0 - m).interval.scaled(-1.0),
         })
     });
     Compared {
         estimate: plain.estimate,
         interval,
         excess,
-        log_e: Some(sequence::log_e(plain.estimate, 0.0, plain.variance, gain(plain.variance))),
-        method: "bucketed-asymptotic",
-        unmet: unmet(arm, control, ask.units),
-        spread: Some((plain.variance, units)),
+        log_e: Some(plain.log_e),
+        method: contrast::METHOD,
+        unmet: plain.unmet,
+        spread: Some((plain.variance, plain.units)),
     }
-}
-
-/// The variance of a difference of rates is at least what the pooled rate gives: an arm without
-/// an event yet is not certain to have none.
-fn floored(found: Contrast, arm: &Moments, control: &Moments, relative: f64) -> Contrast {
-    if arm.domain != Domain::Rate {
-        return found;
-    }
-    let deff = arm.design_effect().max(control.design_effect());
-    let n_control = control.n_eff / (relative * relative).max(f64::MIN_POSITIVE);
-    contrast::floor_of_rates(found, pooled(arm, control), n_control, arm.n_eff, deff)
-}
-
-/// Gates of the asymptotic route.
-fn unmet(arm: &Moments, control: &Moments, units: (f64, f64)) -> Vec<Reason> {
-    let mut out = Vec::new();
-    let needed = match arm.domain {
-        Domain::Unbounded => UNITS_MIN_UNBOUNDED,
-        Domain::Rate | Domain::Bounded(..) => UNITS_MIN_BOUNDED,
-    };
-    if units.0.min(units.1) < needed {
-        out.push(Reason::Units);
-    }
-    let both = [arm, control];
-    if arm.domain == Domain::Rate {
-        let share = pooled(arm, control);
-        let rarer = share.min(1.0 - share);
-        let expected = contrast::expected_events(rarer, control.n_eff, arm.n_eff);
-        if expected < EVENTS_MIN {
-            out.push(Reason::Events);
-        }
-    }
-    let weighted = |m: &&Moments| (m.n_eff - m.n as f64).abs() > 1e-3 * m.n as f64;
-    if both.iter().any(|m| weighted(m) && m.n_eff < N_EFF_MIN) {
-        out.push(Reason::EffectiveSample);
-    }
-    if both.iter().any(|m| m.ratio.huge > HUGE_MAX) {
-        out.push(Reason::OneUnit);
-    }
-    if both.iter().all(|m| m.ratio.variance <= 0.0) {
-        out.push(Reason::NoSpread);
-    }
-    out
 }
 
 /// By the ranks of both arms' quantiles, at α/2 each.
@@ -290,7 +235,7 @@ fn by_ranks(
         interval,
         excess,
         log_e: None,
-        method: "histogram-ranks",
+        method: BY_RANKS,
         unmet: if few { vec![Reason::Units] } else { Vec::new() },
         spread: None,
     }

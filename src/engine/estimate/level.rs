@@ -1,7 +1,7 @@
 //! The level of one arm or run with its interval.
 
 use super::line::{Domain, Line, Moments, Quantity, Tail};
-use super::scale;
+use super::{scale, tau};
 use crate::model::metric::Metric;
 use crate::stats::{Interval, beta, quantile, sequence};
 
@@ -53,7 +53,7 @@ fn of_ratio(moments: &Moments, metric: &Metric, units: f64, alpha: f64) -> Level
     };
     if units >= needed && events >= EVENTS_MIN && moments.ratio.variance > 0.0 {
         let variance = moments.ratio.variance;
-        let gain = scale(metric, units, alpha).gain(variance);
+        let gain = scale(tau(metric), units, alpha).gain(variance);
         let whole = sequence::interval(estimate, variance, gain, alpha);
         let interval = Interval { lower: whole.lower.max(low), upper: whole.upper.min(high) };
         return Level { estimate, interval: Some(interval), alpha, method: "bucketed-asymptotic" };

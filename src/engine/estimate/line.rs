@@ -8,7 +8,9 @@ use crate::engine::tally::histogram::Histogram;
 use crate::engine::tally::run::Run;
 use crate::engine::tally::scored_as;
 use crate::identify::tells_failures;
+pub use crate::model::metric::Domain;
 use crate::model::metric::{Direction, Metric, Origin, Role, guess_direction};
+use crate::model::record::Spread;
 use crate::model::{Measure, Sym, observation::Grader};
 use crate::stats::ratio::{Ratio, design_effect_of_rate};
 use std::borrow::Cow;
@@ -60,17 +62,6 @@ pub struct Moments {
     pub domain: Domain,
 }
 
-/// Which values a metric can have.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Domain {
-    /// Yes or no, and yes may be rare.
-    Rate,
-    /// In a declared range.
-    Bounded(f64, f64),
-    /// Any number, or any from 0 on.
-    Unbounded,
-}
-
 /// What a quantile's interval rests on.
 #[derive(Clone, Debug)]
 pub struct Tail<'a> {
@@ -120,6 +111,19 @@ impl Moments {
             _ => Domain::Unbounded,
         };
         Some(Moments { ratio, n: sums.n, n_eff: sums.n_eff(), domain })
+    }
+
+    /// What a document keeps of them besides the estimate, so that runs can be compared later.
+    pub fn spread(&self, units: f64, alpha: f64, tau: Option<f64>) -> Spread {
+        let Moments { ratio, n, n_eff, domain } = *self;
+        let Ratio { variance, clusters, huge, .. } = ratio;
+        Spread { variance, clusters, huge, n, n_eff, domain, units, alpha, tau }
+    }
+
+    /// The moments of a published level.
+    pub fn published(estimate: f64, spread: &Spread) -> Moments {
+        let Spread { variance, clusters, huge, n, n_eff, domain, .. } = *spread;
+        Moments { ratio: Ratio { estimate, variance, clusters, huge }, n, n_eff, domain }
     }
 
     /// Design effect of a rate.

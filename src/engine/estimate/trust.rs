@@ -7,7 +7,6 @@ use super::scale;
 use crate::engine::context::Context;
 use crate::engine::tally::Tally;
 use crate::judge::family::ALPHA_TRUST;
-use crate::model::metric::Metric;
 use crate::model::verdict::Reason;
 use crate::model::{Measure, Nanos, Sym};
 use crate::stats::{contrast, sample_ratio, sequence};
@@ -72,7 +71,6 @@ pub enum Missing {
 /// have a score, arm against control, as a ratio metric.
 pub fn missing(
     metric: &str,
-    definition: &Metric,
     (arm, control): (&Pool<'_>, &Pool<'_>),
     units: (f64, f64),
     matures_after: Nanos,
@@ -97,12 +95,11 @@ pub fn missing(
         return Missing::Alike;
     }
     // The metric's own effect scale says nothing of missing scores.
-    let plain = Metric { effect_scale: None, margin: None, ..definition.clone() };
     let found = contrast::difference(&ra, &rc);
     let deff = [(&ra, a.n_eff()), (&rc, c.n_eff())]
         .map(|(ratio, n)| crate::stats::ratio::design_effect_of_rate(ratio, n));
     let found = contrast::floor_of_rates(found, pooled, c.n_eff(), a.n_eff(), deff[0].max(deff[1]));
-    let gain = scale(&plain, units.0 + units.1, ALPHA_TRUST).gain(found.variance);
+    let gain = scale(None, units.0 + units.1, ALPHA_TRUST).gain(found.variance);
     let interval = sequence::interval(found.estimate, found.variance, gain, ALPHA_TRUST);
     match interval.contains(0.0) {
         true => Missing::Alike,

@@ -3,7 +3,7 @@
 use super::super::Engine;
 use super::super::estimate::level::{Level as Found, level};
 use super::super::estimate::line::{Line, lines};
-use super::super::estimate::{Pool, Undeclared};
+use super::super::estimate::{N_STAR, Pool, Undeclared, tau};
 use super::super::watch::assess::{ArmAssessment, Assessed, SiteAssessment};
 use super::super::watch::memory::{Latch, LineMemory};
 use super::time_text;
@@ -126,17 +126,7 @@ fn grader_line(engine: &Engine, grader: &Grader) -> Option<GraderLine> {
 }
 
 fn spread(line: &Line<'_>, alpha: f64, units: f64) -> Option<Spread> {
-    let moments = line.moments()?;
-    let tau = tau(&line.definition.metric);
-    Some(Spread { variance: moments.ratio.variance, units, alpha, tau })
-}
-
-/// The scale of the effect in units of the metric, when it is declared.
-fn tau(metric: &Metric) -> Option<f64> {
-    metric.effect_scale.or(match metric.margin {
-        Some(Margin::Absolute(margin)) => Some(margin),
-        _ => None,
-    })
+    Some(line.moments()?.spread(units, alpha, tau(&line.definition.metric)))
 }
 
 fn level_of(found: &Found) -> Level {
@@ -240,8 +230,7 @@ fn seconds_to_decide(found: &Assessed<'_>, seconds: f64) -> Option<f64> {
         Some(Margin::Absolute(margin)) => (compared.estimate.abs() - margin).abs(),
         _ => compared.estimate.abs(),
     };
-    let rule =
-        tau(metric).map_or(ScaleRule::NStar(super::super::estimate::N_STAR), ScaleRule::Effect);
+    let rule = tau(metric).map_or(ScaleRule::NStar(N_STAR), ScaleRule::Effect);
     let needed = plan::units_to_decide(distance, variance, units, rule, found.alpha)?;
     let rate = units / seconds;
     (rate > 0.0 && needed > units).then(|| (needed - units) / rate)

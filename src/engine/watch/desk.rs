@@ -306,7 +306,7 @@ impl<'a> Desk<'a, '_> {
         }
         let metric = &line.definition.metric;
         let after = metric.matures_after.unwrap_or(self.scene.context.settings.matures_after).0;
-        trust::missing(&line.definition.name, metric, (pool, control), units, after)
+        trust::missing(&line.definition.name, (pool, control), units, after)
     }
 
     fn case(
