@@ -1,5 +1,6 @@
 //! Finding runs and experiments in a view: by id, by prefix, by filter, page by page.
 
+use super::compare::side_by_side;
 use super::problem::Problem;
 use crate::model::record::RunRecord;
 use crate::model::view::{ExperimentView, View};
@@ -96,6 +97,15 @@ pub fn run<'a>(view: &'a View, id: &str) -> Result<&'a RunRecord, Problem> {
             )
         }),
     }
+}
+
+/// Two runs by id or unique prefix: the records of them that are compared.
+pub fn pair<'a>(
+    view: &'a View,
+    a: &str,
+    b: &str,
+) -> Result<(&'a RunRecord, &'a RunRecord), Problem> {
+    Ok(side_by_side(view, run(view, a)?, run(view, b)?))
 }
 
 /// An experiment by name.

@@ -82,6 +82,33 @@ fn schema_and_protobuf_twin_have_the_same_names() {
     assert_eq!(compared, structs + 1, "a type has no twin");
 }
 
+/// `Attribution` is the view without what each metric says; `Order` is a list in JSON.
+#[test]
+fn comparison_and_protobuf_twin_have_the_same_names() {
+    let schema = schemars::schema_for!(super::compare::Comparison).to_value();
+    let set = descriptors(false);
+    let file = set.file.iter().find(|file| file.name().ends_with("run_service.proto"));
+    let messages = &file.expect("service").message_type;
+    for (name, ours) in [
+        ("CompareRunsResponse", None),
+        ("RunSide", Some("RunSide")),
+        ("FacetDifference", Some("FacetDifference")),
+        ("MetricContrast", Some("MetricContrast")),
+        ("Attribution", Some("AttributionView")),
+        ("FieldChange", Some("FieldChange")),
+        ("MissingArm", Some("MissingArm")),
+        ("Effect", Some("Effect")),
+        ("Bounds", Some("Bounds")),
+    ] {
+        let message = messages.iter().find(|m| m.name() == name).expect(name);
+        let mut wanted = schema_names(ours.map_or(&schema, |ours| &schema["$defs"][ours]));
+        if name == "Attribution" {
+            wanted.retain(|field| !["effects", "bounds"].contains(&field.as_str()));
+        }
+        assert_eq!(wanted, proto_names(message), "{name}");
+    }
+}
+
 fn schema_names(part: &Value) -> BTreeSet<String> {
     part["properties"].as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default()
 }

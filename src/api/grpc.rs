@@ -71,8 +71,8 @@ impl RunService for Services {
     ) -> Result<Response<proto::CompareRunsResponse>, Status> {
         let view = self.0.view.load();
         let asked = request.get_ref();
-        let found = compare::compare(find::run(&view, &asked.a)?, find::run(&view, &asked.b)?);
-        Ok(Response::new(twin::comparison(&found)))
+        let (a, b) = find::pair(&view, &asked.a, &asked.b)?;
+        Ok(Response::new(twin::comparison(&compare::compare(&view, a, b))))
     }
 
     type WatchRunsStream = RunStream;

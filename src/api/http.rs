@@ -146,7 +146,8 @@ async fn compare_runs(
     Path((a, b)): Path<(String, String)>,
 ) -> Result<Json<compare::Comparison>, Problem> {
     let view = state.view.load();
-    Ok(Json(compare::compare(find::run(&view, &a)?, find::run(&view, &b)?)))
+    let (a, b) = find::pair(&view, &a, &b)?;
+    Ok(Json(compare::compare(&view, a, b)))
 }
 
 async fn read_status(State(state): State<ApiState>) -> Json<Status> {

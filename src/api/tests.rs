@@ -178,6 +178,8 @@ async fn a_comparison_keeps_missing_apart_from_equal() {
     assert_eq!(found["missing"], json!([{"facet": "prompt.hash", "b": "sha256:11"}]));
     assert_eq!(found["equal"][0]["facet"], "model.requested");
     assert_eq!(found["concurrent"], true);
+    assert_eq!(found["attribution"]["label"], "temporal", "A has two runs alike");
+    assert_eq!((&found["run_a"]["arm"], &found["run_b"]["arm"]), (&json!("A"), &json!("B")));
     assert!((found["metrics"][0]["difference"].as_f64().expect("number") - 0.3).abs() < 1e-12);
 }
 
@@ -262,6 +264,10 @@ async fn grpc_gives_the_same_as_json() {
     let run = services.get_run(tonic::Request::new(asked)).await.expect("run").into_inner();
     assert_eq!(run, to_proto(&state.view.load().runs[2]));
     assert_eq!(run.metrics[0].role, "guardrail");
+    let asked = proto::CompareRunsRequest { a: "aa11".into(), b: "bb".into() };
+    let found = services.compare_runs(tonic::Request::new(asked)).await.expect("comparison");
+    assert_eq!(found.get_ref().run_b.as_ref().map(|side| side.calls), Some(3));
+    assert_eq!(found.get_ref().attribution.as_ref().expect("attribution").label, "temporal");
     let asked = proto::GetRunRequest { id: "aa".into() };
     let told = services.get_run(tonic::Request::new(asked)).await.expect_err("ambiguous");
     assert_eq!(told.code(), tonic::Code::FailedPrecondition);

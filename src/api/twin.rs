@@ -1,6 +1,9 @@
-//! The record as its protobuf twin.
+//! The record and the comparison as their protobuf twins.
 
-use super::compare::{Comparison, FacetDifference};
+mod comparison;
+
+pub use comparison::comparison;
+
 use super::proto;
 use crate::model::record as model;
 use prost_types::value::Kind;
@@ -37,32 +40,6 @@ pub fn to_proto(record: &model::RunRecord) -> proto::RunRecord {
             exported_at: record.collector.exported_at.clone(),
         }),
     }
-}
-
-/// The protobuf twin of a comparison.
-pub fn comparison(found: &Comparison) -> proto::CompareRunsResponse {
-    let facets = |list: &[FacetDifference]| list.iter().map(facet).collect();
-    let contrast = |line: &super::compare::MetricContrast| proto::MetricContrast {
-        name: line.name.clone(),
-        unit: line.unit.clone(),
-        a: line.a,
-        b: line.b,
-        difference: line.difference,
-    };
-    proto::CompareRunsResponse {
-        a: found.a.clone(),
-        b: found.b.clone(),
-        concurrent: found.concurrent,
-        differing: facets(&found.differing),
-        missing: facets(&found.missing),
-        equal: facets(&found.equal),
-        metrics: found.metrics.iter().map(contrast).collect(),
-    }
-}
-
-fn facet(found: &FacetDifference) -> proto::FacetDifference {
-    let (a, b) = (found.a.as_ref().map(value), found.b.as_ref().map(value));
-    proto::FacetDifference { facet: found.facet.clone(), a, b }
 }
 
 fn head(run: &model::RunHead) -> proto::RunHead {
@@ -127,17 +104,21 @@ fn metric(line: &model::MetricLine) -> proto::MetricLine {
         direction: word(&line.direction),
         unit: line.unit.clone(),
         definition: line.definition.clone(),
-        grader: line.grader.as_ref().map(|grader| proto::GraderLine {
-            name: grader.name.clone(),
-            version: grader.version.clone(),
-            model: grader.model.clone(),
-        }),
+        grader: line.grader.as_ref().map(grader),
         calls: line.calls,
         scored: line.scored,
         units: line.units,
         level: line.level.as_ref().map(level),
         difference: line.difference.as_ref().map(difference),
         verdict: line.verdict.as_ref().map(verdict),
+    }
+}
+
+fn grader(grader: &model::GraderLine) -> proto::GraderLine {
+    proto::GraderLine {
+        name: grader.name.clone(),
+        version: grader.version.clone(),
+        model: grader.model.clone(),
     }
 }
 

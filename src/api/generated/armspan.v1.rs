@@ -339,7 +339,8 @@ pub struct CompareRunsResponse {
     pub a: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub b: ::prost::alloc::string::String,
-    /// Whether their windows overlap; when not, the comparison is temporal.
+    /// Whether their windows overlap, in one epoch when they are of one site; when not, the
+    /// comparison is temporal.
     #[prost(bool, tag = "3")]
     pub concurrent: bool,
     #[prost(message, repeated, tag = "4")]
@@ -350,6 +351,33 @@ pub struct CompareRunsResponse {
     pub equal: ::prost::alloc::vec::Vec<FacetDifference>,
     #[prost(message, repeated, tag = "7")]
     pub metrics: ::prost::alloc::vec::Vec<MetricContrast>,
+    #[prost(message, optional, tag = "8")]
+    pub run_a: ::core::option::Option<RunSide>,
+    #[prost(message, optional, tag = "9")]
+    pub run_b: ::core::option::Option<RunSide>,
+    #[prost(message, optional, tag = "10")]
+    pub attribution: ::core::option::Option<Attribution>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunSide {
+    #[prost(string, tag = "1")]
+    pub experiment: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub arm: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub control: bool,
+    #[prost(string, tag = "4")]
+    pub site: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub epoch: u32,
+    #[prost(int64, tag = "6")]
+    pub calls: i64,
+    #[prost(int64, tag = "7")]
+    pub units: i64,
+    #[prost(string, tag = "8")]
+    pub first_seen: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub last_seen: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FacetDifference {
@@ -373,6 +401,135 @@ pub struct MetricContrast {
     /// b − a.
     #[prost(double, optional, tag = "5")]
     pub difference: ::core::option::Option<f64>,
+    #[prost(message, optional, tag = "6")]
+    pub grader: ::core::option::Option<GraderLine>,
+    #[prost(double, optional, tag = "7")]
+    pub lower: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "8")]
+    pub upper: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "9")]
+    pub confidence: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "10")]
+    pub log_e: ::core::option::Option<f64>,
+    #[prost(string, optional, tag = "11")]
+    pub method: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why there is no interval.
+    #[prost(string, repeated, tag = "12")]
+    pub unmet: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Effects of what differs, for metrics that decide: the whole difference first.
+    #[prost(message, repeated, tag = "13")]
+    pub effects: ::prost::alloc::vec::Vec<Effect>,
+    #[prost(message, repeated, tag = "14")]
+    pub bounds: ::prost::alloc::vec::Vec<Bounds>,
+}
+/// What a difference may be put down to; the effects are those of each metric.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Attribution {
+    /// `identified`, `confounded`, `temporal` or `same`.
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "3")]
+    pub changes: ::prost::alloc::vec::Vec<FieldChange>,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub context: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, repeated, tag = "5")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Orders of single-field steps from a to b.
+    #[prost(message, repeated, tag = "6")]
+    pub orders: ::prost::alloc::vec::Vec<Order>,
+    #[prost(message, optional, tag = "7")]
+    pub missing_arm: ::core::option::Option<MissingArm>,
+    #[prost(string, repeated, tag = "8")]
+    pub limits: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "9")]
+    pub sentence: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FieldChange {
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub unknown: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub a: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub b: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Order {
+    #[prost(string, repeated, tag = "1")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The arm whose run would tell most.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MissingArm {
+    /// `a` or `b` by field: whose value it takes.
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub config: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub facets: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, repeated, tag = "3")]
+    pub separates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Effect {
+    /// `total`, `field`, `main`, `interaction`, `conditional` or `model_based`.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `a` or `b` by field: where the others stand.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub given: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(btree_map = "string, double", tag = "5")]
+    pub coefficients: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        f64,
+    >,
+    /// How many contrasts share the error probability of the interval.
+    #[prost(uint64, tag = "6")]
+    pub family: u64,
+    #[prost(double, optional, tag = "7")]
+    pub estimate: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "8")]
+    pub lower: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "9")]
+    pub upper: ::core::option::Option<f64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Bounds {
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    #[prost(double, tag = "3")]
+    pub low: f64,
+    #[prost(double, tag = "4")]
+    pub high: f64,
+    #[prost(double, optional, tag = "5")]
+    pub lower: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "6")]
+    pub upper: ::core::option::Option<f64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRunsRequest {
@@ -521,7 +678,8 @@ pub mod run_service_client {
                 .insert(GrpcMethod::new("armspan.v1.RunService", "GetRun"));
             self.inner.unary(req, path, codec).await
         }
-        /// Which facets differ, are missing on one side, or are equal.
+        /// Which facets differ, are missing on one side, or are equal; how far each metric differs, and
+        /// what that may be put down to.
         pub async fn compare_runs(
             &mut self,
             request: impl tonic::IntoRequest<super::CompareRunsRequest>,
@@ -599,7 +757,8 @@ pub mod run_service_server {
             &self,
             request: tonic::Request<super::GetRunRequest>,
         ) -> std::result::Result<tonic::Response<super::RunRecord>, tonic::Status>;
-        /// Which facets differ, are missing on one side, or are equal.
+        /// Which facets differ, are missing on one side, or are equal; how far each metric differs, and
+        /// what that may be put down to.
         async fn compare_runs(
             &self,
             request: tonic::Request<super::CompareRunsRequest>,
