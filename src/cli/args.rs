@@ -205,6 +205,16 @@ pub enum Runs {
         #[command(flatten)]
         server: Server,
     },
+    /// What differs between two runs, by how much, and what that may be put down to
+    Compare {
+        /// Id of the first run, or the first digits of it.
+        a: String,
+        /// Id of the second; differences are the second minus the first.
+        b: String,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
 }
 
 /// `export`.

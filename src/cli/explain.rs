@@ -30,6 +30,7 @@ pub fn explain(args: &Files, format: Format) -> Result<ExitCode> {
         document: Json::Array(items.clone()),
         items,
         notes: Vec::new(),
+        sections: Vec::new(),
     };
     let mut out = stdout().lock();
     print::print(&data, format, &mut out)?;

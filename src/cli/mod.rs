@@ -3,6 +3,7 @@
 
 pub mod args;
 mod check;
+mod compare;
 pub mod demo;
 mod explain;
 pub mod print;
@@ -99,6 +100,9 @@ async fn ask(command: &Command) -> Result<Data> {
         }
         Command::Runs { command: Runs::Show { run, server } } => {
             read::run(&Client::new(server)?, run).await
+        }
+        Command::Runs { command: Runs::Compare { a, b, server } } => {
+            compare::compare(&Client::new(server)?, a, b).await
         }
         _ => Ok(Data::default()),
     }

@@ -2,9 +2,16 @@
 
 use super::args::Format;
 use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Comfy};
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Comfy, Width,
+};
 use serde_json::Value as Json;
 use std::io::Write;
+
+/// Characters of a first column that a narrow terminal does not break.
+const FIRST_WIDTH_MAX: usize = 24;
+/// A space before and after.
+const PADDING: u16 = 2;
 
 /// Rows of text under columns, and the documents they were made from.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -19,14 +26,41 @@ pub struct Data {
     pub items: Vec<Json>,
     /// Sentences under the table, for people.
     pub notes: Vec<String>,
+    /// For people, in place of the one table.
+    pub sections: Vec<Section>,
+}
+
+/// A sentence, a table, or a table under a sentence.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Section {
+    /// The sentence; may be empty.
+    pub text: String,
+    /// As of [`Data`]; none when there is no table.
+    pub columns: Vec<String>,
+    /// As many cells a row as columns.
+    pub rows: Vec<Vec<String>>,
+}
+
+// === impl Section ===
+
+impl Section {
+    /// A sentence without a table.
+    pub fn text(text: String) -> Self {
+        Section { text, ..Section::default() }
+    }
+
+    /// Whether there is nothing to print.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.rows.is_empty()
+    }
 }
 
 /// Writes data in a format.
 pub fn print(data: &Data, format: Format, out: &mut impl Write) -> std::io::Result<()> {
     match format {
-        Format::Table => table(data, NOTHING, true, out).and_then(|()| notes(data, "", out)),
+        Format::Table => for_people(data, NOTHING, true, out).and_then(|()| notes(data, "", out)),
         Format::Markdown => {
-            table(data, ASCII_MARKDOWN, false, out).and_then(|()| notes(data, "- ", out))
+            for_people(data, ASCII_MARKDOWN, false, out).and_then(|()| notes(data, "- ", out))
         }
         Format::Json => writeln!(out, "{:#}", data.document),
         Format::Jsonl => data.items.iter().try_for_each(|item| writeln!(out, "{item}")),
@@ -38,21 +72,71 @@ fn heading(column: &str) -> &str {
     column.trim_start_matches('>')
 }
 
-fn table(data: &Data, preset: &str, bounded: bool, out: &mut impl Write) -> std::io::Result<()> {
+fn for_people(
+    data: &Data,
+    preset: &str,
+    bounded: bool,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    if data.sections.is_empty() {
+        return table(&data.columns, &data.rows, preset, bounded, out);
+    }
+    for (at, section) in data.sections.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        match section.text.as_str() {
+            "" => {}
+            // As a table of one cell it is as wide as the terminal, and begins where tables do.
+            text if bounded => table(&[], &[vec![text.to_owned()]], preset, bounded, out)?,
+            text => writeln!(out, "{}", clean(text))?,
+        }
+        if !section.text.is_empty() && !section.rows.is_empty() {
+            writeln!(out)?;
+        }
+        if !section.rows.is_empty() {
+            table(&section.columns, &section.rows, preset, bounded, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn table(
+    columns: &[String],
+    rows: &[Vec<String>],
+    preset: &str,
+    bounded: bool,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     let mut table = Comfy::new();
     table.load_preset(preset);
     let arrange = if bounded { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     table.set_content_arrangement(arrange);
-    table.set_header(data.columns.iter().map(|column| heading(column)));
-    for row in &data.rows {
-        let cells = row.iter().zip(&data.columns).map(|(text, column)| {
+    let aligned = |text: String, column: &str| {
+        let right = column.starts_with('>');
+        Cell::new(text).set_alignment(if right {
+            CellAlignment::Right
+        } else {
+            CellAlignment::Left
+        })
+    };
+    if !columns.is_empty() {
+        table.set_header(columns.iter().map(|column| aligned(clean(heading(column)), column)));
+    }
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(at, text)| {
             // A bar would end the cell in Markdown; line breaks and escapes would end the table.
             let text = clean(text).replace('|', if bounded { "|" } else { "\\|" });
-            let right = column.starts_with('>');
-            let align = if right { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(align)
+            aligned(text, columns.get(at).map_or("", String::as_str))
         });
         table.add_row(cells);
+    }
+    if let (true, Some(first)) = (bounded, table.column_mut(0)) {
+        // Ids and names of metrics are read and copied as a whole.
+        let cells = rows.iter().filter_map(|row| row.first());
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let width = longest.min(FIRST_WIDTH_MAX) as u16 + PADDING;
+        first.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     }
     let text = table.to_string();
     text.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
@@ -96,6 +180,7 @@ mod tests {
             document: serde_json::json!({"arms": [{"arm": "a"}]}),
             items: vec![serde_json::json!({"arm": "a"})],
             notes: vec!["a is\u{1b} better".into()],
+            sections: Vec::new(),
         };
         let mut out = Vec::new();
         print(&data, format, &mut out).expect("written");

@@ -41,7 +41,7 @@ impl Client {
     }
 
     /// Asks for a document; `path` holds percent-encoded parts only.
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
         let url = format!("{}{path}", self.base);
         let unreachable = || {
             let base = &self.base;
@@ -89,7 +89,7 @@ fn in_folder(dir: &Path) -> Result<String> {
 }
 
 /// One part of a path: everything but letters, digits, `-`, `_`, `.` and `~` is escaped.
-fn part(text: &str) -> String {
+pub(super) fn part(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().fold(String::new(), |out, b| match plain(b) {
         true => out + &char::from(b).to_string(),
@@ -97,7 +97,7 @@ fn part(text: &str) -> String {
     })
 }
 
-fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
+pub(super) fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
     T::deserialize(json).context("the server has another version of this document")
 }
 
@@ -128,6 +128,7 @@ pub fn arms_table(experiment: &ExperimentView, document: Json) -> Data {
         items: items.collect(),
         notes: sentences(experiment),
         document,
+        sections: Vec::new(),
     }
 }
 
@@ -192,8 +193,13 @@ pub async fn runs(client: &Client, filters: &[(&str, &Option<String>)]) -> Resul
         ["run", "experiment", "site", "arm", "model", ">epoch", ">calls", "evidence", "last seen"];
     let rows = runs.iter().map(|json| Ok(run_row(&typed(json)?))).collect::<Result<_>>()?;
     let document = serde_json::json!({"runs": runs});
-    let columns = columns.map(str::to_owned).into();
-    Ok(Data { columns, rows, items: runs, document, notes: Vec::new() })
+    Ok(Data {
+        columns: columns.map(str::to_owned).into(),
+        rows,
+        items: runs,
+        document,
+        ..Data::default()
+    })
 }
 
 fn run_row(record: &RunRecord) -> Vec<String> {
@@ -234,7 +240,7 @@ fn fields(document: Json) -> Data {
     let mut rows = Vec::new();
     leaves("", &document, &mut rows);
     let columns = vec!["field".to_owned(), "value".to_owned()];
-    Data { columns, rows, items: vec![document.clone()], document, notes: Vec::new() }
+    Data { columns, rows, items: vec![document.clone()], document, ..Data::default() }
 }
 
 fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
@@ -254,7 +260,7 @@ fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -290,7 +296,7 @@ mod tests {
     }
 
     /// A server with the view of the API's tests.
-    async fn served() -> Client {
+    pub(in crate::cli) async fn served() -> Client {
         let state = crate::api::tests::state_over(std::sync::Arc::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address").to_string();

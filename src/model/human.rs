@@ -9,6 +9,7 @@ pub fn level(value: f64, unit: &str) -> String {
         "s" => format!("{} s", digits(value)),
         "1" => format!("{} %", digits(value * 100.0)),
         "USD" => dollars(value),
+        "{call}" => count(value.round() as i64),
         _ => digits(value),
     }
 }
@@ -151,6 +152,7 @@ mod tests {
             (0.0, "1", "0 %"),
             (57.0, "{token}", "57.0"),
             (12_480.0, "{call}", "12,480"),
+            (34.0, "{call}", "34"),
             (f64::NAN, "s", "– s"),
         ] {
             assert_eq!(level(value, unit), text);

@@ -192,9 +192,13 @@ async fn reflected_services(channel: Channel) -> Vec<String> {
 
 fn commands_answer(server: &Server) {
     let url = server.url();
-    let commands: [&[&str]; 4] = [
+    let list = armspan(&["runs", "list", "--server", &url, "-o", "json"]).stdout;
+    let list: Json = serde_json::from_slice(&list).expect("runs");
+    let id = |at: usize| list["runs"][at]["run"]["id"].as_str().expect("id");
+    let commands: [&[&str]; 5] = [
         &["arms", "status", "support-answer"],
         &["runs", "list"],
+        &["runs", "compare", id(0), id(1)],
         &["status"],
         &["export", "jsonl"],
     ];

@@ -164,3 +164,41 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::scenario::Scenario;
+    use super::*;
+    use crate::api::compare::compare;
+    use crate::judge::attribution::Label;
+    use crate::model::record::RunRecord;
+
+    /// The busiest run of an arm.
+    fn run<'v>(view: &'v View, arm: &str) -> &'v RunRecord {
+        let own = view.runs.iter().filter(|record| record.run.arm == arm);
+        own.max_by_key(|record| record.traffic.calls).expect(arm)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn real_runs_can_be_compared() {
+        let folder = Folder::new().expect("folder");
+        let config = settings::config(Scenario::RevisionChange, &folder.0).expect("config");
+        let now = WallClock::start(0).now() / MINUTE * MINUTE;
+        let (from, hours) = (now - DAY, 4 * 60 * MINUTE);
+        let mut traffic = Traffic::new(Scenario::RevisionChange, 1, from);
+        let (core, _) = history(config, &mut traffic, from, from + hours).await.expect("history");
+        let view = core.fresh_view().await.expect("view");
+        let found = compare(&view, run(&view, "A"), run(&view, "C"));
+        assert_eq!(found.attribution.label, Label::Identified, "{:?}", found.attribution);
+        assert_eq!(found.attribution.fields, ["prompt"]);
+        let metric = |name: &str| found.metrics.iter().find(|m| m.name == name).expect(name);
+        for name in ["answer_ok", "latency_p50"] {
+            let metric = metric(name);
+            assert!(metric.unmet.is_empty() && metric.confidence.is_some(), "{metric:?}");
+        }
+        assert!(metric("latency_p50").lower > Some(0.0), "{:?}", metric("latency_p50"));
+        let effect = &metric("answer_ok").effects[0];
+        assert_eq!((effect.text.as_str(), effect.family), ("prompt 3 → 5", 1));
+        core.stop().await.expect("stopped");
+    }
+}

@@ -1,0 +1,230 @@
+//! `armspan runs compare`: two runs side by side, for people. First what a difference may be put
+//! down to, then facets, then levels with their differences, then effects and the arm to run.
+
+use super::print::{Data, Section};
+use super::read::{Client, part, typed};
+use crate::api::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
+use crate::judge::attribution::MissingArm;
+use crate::model::human;
+use anyhow::Result;
+use serde_json::Value as Json;
+
+/// Characters of a facet's value shown, and digits of a hash.
+const VALUE_MAX: usize = 40;
+const DIGITS_SHOWN: usize = 12;
+/// What stands for nothing.
+const NONE: &str = "–";
+
+/// Asks for a comparison; each run by its id or the first digits of it.
+pub async fn compare(client: &Client, a: &str, b: &str) -> Result<Data> {
+    let path = format!("/api/v1/runs/{}/compare/{}", part(a), part(b));
+    let document = client.get(&path, &[]).await?;
+    Ok(data(&typed(&document)?, document))
+}
+
+/// A comparison as sections for people, and as one flat table for a spreadsheet.
+fn data(found: &Comparison, document: Json) -> Data {
+    let names = names(found);
+    let mut sections = vec![sides(found)];
+    sections.extend(facets("differs", &found.differing, &names));
+    sections.extend(facets("unknown on one side", &found.missing, &names));
+    sections.push(Section::text(equal(found)));
+    sections.push(metrics(found, &names));
+    sections.extend(found.metrics.iter().filter_map(|metric| effects(found, metric)));
+    sections.extend(found.attribution.missing_arm.as_ref().map(missing));
+    sections.extend(found.attribution.limits.iter().map(|limit| Section::text(limit.clone())));
+    sections.retain(|section| !section.is_empty());
+    Data {
+        columns: ["part", "name", "a", "b", "difference", "interval"].map(str::to_owned).into(),
+        rows: flat(found),
+        items: vec![document.clone()],
+        document,
+        sections,
+    }
+}
+
+/// How columns call the two: by arm, or by run when both are of one arm.
+fn names(found: &Comparison) -> [String; 2] {
+    if found.run_a.arm != found.run_b.arm {
+        return [found.run_a.arm.clone(), found.run_b.arm.clone()];
+    }
+    match found.a == found.b {
+        true => ["a".to_owned(), "b".to_owned()],
+        false => [human::run(&found.a).to_owned(), human::run(&found.b).to_owned()],
+    }
+}
+
+fn sides(found: &Comparison) -> Section {
+    let one = found.run_a.experiment == found.run_b.experiment;
+    let place = |side: &RunSide| match one {
+        true => side.site.clone(),
+        false => format!("{} of {}", side.site, side.experiment),
+    };
+    let row = |id: &str, side: &RunSide| -> Vec<String> {
+        let mark = if side.control { " (control)" } else { "" };
+        vec![
+            human::run(id).to_owned(),
+            place(side),
+            format!("{}{mark}", side.arm),
+            side.epoch.to_string(),
+            human::count(side.calls),
+            human::count(side.units),
+            human::minute(&side.last_seen),
+        ]
+    };
+    let columns = ["run", "site", "arm", ">epoch", ">calls", ">units", "last seen"];
+    Section {
+        text: found.attribution.sentence.clone(),
+        columns: columns.map(str::to_owned).into(),
+        rows: vec![row(&found.a, &found.run_a), row(&found.b, &found.run_b)],
+    }
+}
+
+fn facets(title: &str, list: &[FacetDifference], names: &[String; 2]) -> Option<Section> {
+    let row = |facet: &FacetDifference| {
+        vec![facet.facet.clone(), value(facet.a.as_ref()), value(facet.b.as_ref())]
+    };
+    let [a, b] = names.clone();
+    (!list.is_empty()).then(|| Section {
+        text: String::new(),
+        columns: vec![title.to_owned(), a, b],
+        rows: list.iter().map(row).collect(),
+    })
+}
+
+/// A value in one line; hashes and long texts are cut.
+fn value(value: Option<&Json>) -> String {
+    let text = match value {
+        None => return NONE.to_owned(),
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let shorten = |text: &str, at: usize| text.chars().take(at).chain(['…']).collect::<String>();
+    match text.strip_prefix("sha256:") {
+        Some(digits) if digits.len() > DIGITS_SHOWN => shorten(digits, DIGITS_SHOWN),
+        _ if text.chars().count() > VALUE_MAX => shorten(&text, VALUE_MAX - 1),
+        _ => text,
+    }
+}
+
+fn equal(found: &Comparison) -> String {
+    let count = found.equal.len();
+    let are = if count == 1 { "1 facet is equal" } else { &format!("{count} facets are equal") };
+    match (found.differing.is_empty(), found.missing.is_empty(), count) {
+        (true, true, 0) => "No facet is recorded.".to_owned(),
+        (true, _, _) => format!("No facet differs; {are}."),
+        _ => format!("{are}."),
+    }
+}
+
+fn metrics(found: &Comparison, names: &[String; 2]) -> Section {
+    let [a, b] = names;
+    let minus = format!(">{b} − {a}");
+    let columns = ["metric", &format!(">{a}"), &format!(">{b}"), &minus, "interval", ">confidence"];
+    let row = |metric: &MetricContrast| {
+        let confidence = metric.confidence.map_or(NONE.to_owned(), human::share);
+        vec![
+            named(found, metric),
+            level(metric, metric.a),
+            level(metric, metric.b),
+            difference(metric, metric.difference),
+            interval(metric),
+            confidence,
+        ]
+    };
+    Section {
+        text: String::new(),
+        columns: columns.map(str::to_owned).into(),
+        rows: found.metrics.iter().map(row).collect(),
+    }
+}
+
+/// The name of a metric, with its grader when there are several.
+fn named(found: &Comparison, metric: &MetricContrast) -> String {
+    let several = found.metrics.iter().filter(|other| other.name == metric.name).count() > 1;
+    let grader = metric.grader.as_ref().filter(|_| several).map(|grader| {
+        let parts = [&grader.name, &grader.version, &grader.model];
+        parts.into_iter().flatten().cloned().collect::<Vec<String>>().join(" ")
+    });
+    grader.map_or(metric.name.clone(), |grader| format!("{} ({grader})", metric.name))
+}
+
+/// The unit to print: a score out of [0, 1] is no share.
+fn unit(metric: &MetricContrast) -> &str {
+    let is_share = |level: &f64| (0.0..=1.0).contains(level);
+    let scored = metric.grader.is_some();
+    if scored && ![metric.a, metric.b].iter().flatten().all(is_share) { "" } else { &metric.unit }
+}
+
+fn level(metric: &MetricContrast, value: Option<f64>) -> String {
+    value.map_or(NONE.to_owned(), |value| human::level(value, unit(metric)))
+}
+
+fn difference(metric: &MetricContrast, value: Option<f64>) -> String {
+    value.map_or(NONE.to_owned(), |value| human::difference(value, unit(metric)))
+}
+
+fn interval(metric: &MetricContrast) -> String {
+    match (&metric.method, metric.unmet.as_slice()) {
+        (None, _) => NONE.to_owned(),
+        (_, []) => human::interval(metric.lower, metric.upper, unit(metric)),
+        (_, [first, ..]) => format!("none: {first}"),
+    }
+}
+
+/// Effects of a metric beyond its whole difference, which is among the metrics.
+fn effects(found: &Comparison, metric: &MetricContrast) -> Option<Section> {
+    let within = |lower, upper| human::interval(lower, upper, unit(metric));
+    let told = metric.effects.get(1..).filter(|told| !told.is_empty())?;
+    let effect = told.iter().map(|effect| {
+        let estimate = difference(metric, effect.estimate);
+        vec![effect.text.clone(), estimate, within(effect.lower, effect.upper)]
+    });
+    let ranges = metric.bounds.iter().map(|range| {
+        let text = format!("{} over {} settings of the rest", range.field, range.count);
+        vec![text, within(Some(range.low), Some(range.high)), within(range.lower, range.upper)]
+    });
+    let title = format!("effect on {}", named(found, metric));
+    Some(Section {
+        text: String::new(),
+        columns: [title.as_str(), ">estimate", "interval"].map(str::to_owned).into(),
+        rows: effect.chain(ranges).collect(),
+    })
+}
+
+fn missing(arm: &MissingArm) -> Section {
+    Section::text(format!("To separate {}: {}.", arm.separates.join(" and "), arm.text))
+}
+
+fn flat(found: &Comparison) -> Vec<Vec<String>> {
+    let facet = |part: &'static str| {
+        move |facet: &FacetDifference| {
+            let (a, b) = (value(facet.a.as_ref()), value(facet.b.as_ref()));
+            [part.to_owned(), facet.facet.clone(), a, b, String::new(), String::new()].to_vec()
+        }
+    };
+    let mut rows: Vec<Vec<String>> = found.differing.iter().map(facet("differs")).collect();
+    rows.extend(found.missing.iter().map(facet("unknown on one side")));
+    rows.extend(found.equal.iter().map(facet("equal")));
+    for metric in &found.metrics {
+        rows.push(vec![
+            "metric".to_owned(),
+            named(found, metric),
+            level(metric, metric.a),
+            level(metric, metric.b),
+            difference(metric, metric.difference),
+            interval(metric),
+        ]);
+    }
+    for section in found.metrics.iter().filter_map(|metric| effects(found, metric)) {
+        let title = section.columns[0].clone();
+        rows.extend(section.rows.into_iter().map(|row| {
+            let [name, estimate, interval] = [0, 1, 2].map(|at| row[at].clone());
+            vec![title.clone(), name, String::new(), String::new(), estimate, interval]
+        }));
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests;
