@@ -40,6 +40,7 @@ fn data(found: &Comparison, document: Json) -> Data {
         items: vec![document.clone()],
         document,
         sections,
+        ..Data::default()
     }
 }
 

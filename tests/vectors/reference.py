@@ -195,8 +195,9 @@ def drift():
                 sr[j] = (sr[j] + 1) * factor
                 began[j] = t + 100 if cusum[j] <= 1 else began[j]
                 cusum[j] = max(cusum[j], 1) * factor
-            leading = max(range(len(bets)), key=lambda j: cusum[j])
-            steps.append({"log_sr": text(log(sum(sr) / len(sr))), "onset": began[leading],
+            lead = max(mpf(0), max(log(c) for c in cusum))
+            strong = [began[j] for j, c in enumerate(cusum) if log(c) >= lead / 2]
+            steps.append({"log_sr": text(log(sum(sr) / len(sr))), "onset": min(strong, default=0),
                           "log_cusum": text(log(sum(cusum) / len(cusum)))})
         out.append({"null": null, "x": x, "first": 100, "steps": steps})
     write("e_detector.json", 1e-11, "e-SR and e-CUSUM, recursions without logs", out)

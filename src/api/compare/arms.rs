@@ -142,22 +142,35 @@ fn config(run: &RunRecord, a: &RunRecord, b: &RunRecord) -> ArmConfig {
         true => format!("{} {}", run.run.arm, human::run(&run.run.id)),
         false => run.run.arm.clone(),
     };
-    let unobserved_change = !is_same(a, b) && changed_inside(run);
+    let other = if is_same(run, a) { b } else { a };
+    let unobserved_change = !is_same(a, b) && changed_inside(run, other);
     ArmConfig { name, facets: leaves.collect(), unobserved_change }
 }
 
-/// Whether something that is recorded and does not split runs changed while the run was seen.
-fn changed_inside(run: &RunRecord) -> bool {
-    let system = |field: &&crate::model::record::Observed| field.field == SYSTEM;
-    let several = run.observed.iter().filter(system).any(|f| f.values.len() as u64 + f.more > 1);
-    let Some((first, last)) = window(run) else { return several };
-    let observed = |path: &str| {
-        let group = path.split('.').next().unwrap_or(path);
-        run.observed.iter().any(|field| field.field == group)
+/// Whether something that is recorded and does not split runs changed while the run was seen. What
+/// changed to the same values in the other run, such as a deploy of both, sets them not apart.
+fn changed_inside(run: &RunRecord, other: &RunRecord) -> bool {
+    let values = |run: &RunRecord, group: &str| -> Option<Vec<String>> {
+        let field = run.observed.iter().find(|field| field.field == group)?;
+        let mut values: Vec<String> = field.values.iter().map(|v| v.value.to_string()).collect();
+        values.sort();
+        (field.more == 0).then_some(values)
     };
+    let apart =
+        |group: &str| values(run, group).is_none() || values(run, group) != values(other, group);
+    let system = run.observed.iter().filter(|field| field.field == SYSTEM);
+    let several = system.into_iter().any(|field| field.values.len() as u64 + field.more > 1);
+    if several && apart(SYSTEM) {
+        return true;
+    }
+    let Some((first, last)) = window(run) else { return false };
     let inside = |at: &str| instant(at).is_some_and(|at| first < at && at <= last);
-    let own = run.changes.iter().filter(|change| change.arm == run.run.arm);
-    several || own.into_iter().any(|change| observed(&change.field) && inside(&change.at))
+    let mut own = run.changes.iter().filter(|change| change.arm == run.run.arm);
+    own.any(|change| {
+        let group = change.field.split('.').next().unwrap_or(&change.field);
+        let observed = run.observed.iter().any(|field| field.field == group);
+        observed && inside(&change.at) && apart(group)
+    })
 }
 
 fn overlap(a: &RunRecord, b: &RunRecord) -> bool {

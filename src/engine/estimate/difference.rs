@@ -8,6 +8,7 @@ use super::tau;
 use crate::model::metric::{Direction, Margin, Metric};
 use crate::model::verdict::Reason;
 use crate::stats::rare::{self, Arrivals};
+use crate::stats::ratio::Ratio;
 use crate::stats::{Interval, quantile};
 
 /// Rates up to which events are rare …
@@ -32,6 +33,8 @@ pub struct Ask {
     pub units: (f64, f64),
     /// First events of units by allocation, where the plan is known throughout.
     pub arrivals: Option<Vec<Arrivals>>,
+    /// Levels of arm and control with what a covariate explains taken out of them.
+    pub adjusted: Option<(Ratio, Ratio)>,
     /// Levels of arm and control at 1 − α/2, when they are known already.
     pub levels: Option<(Interval, Interval)>,
 }
@@ -64,7 +67,7 @@ pub fn compare(arm: &Line<'_>, control: &Line<'_>, ask: &Ask) -> Option<Compared
             let rare = ask.arrivals.as_ref().filter(|rows| is_rare(a, c, rows, ask.units));
             Some(match rare {
                 Some(rows) => by_both(a, c, rows, metric, margin, ask),
-                None => by_sums(a, c, metric, margin, ask),
+                None => by_adjusted(a, c, metric, margin, ask),
             })
         }
         (Quantity::Quantile(a), Quantity::Quantile(c)) => Some(by_ranks(a, c, margin, ask)),
@@ -79,6 +82,24 @@ fn is_rare(arm: &Moments, control: &Moments, rows: &[Arrivals], units: (f64, f64
     arm.domain == Domain::Rate
         && contrast::pooled(&[arm, control]) < RARE_MAX
         && share < RARE_UNITS_MAX
+}
+
+/// By sums, with what a covariate explains taken out where there is one. Not of rates, whose
+/// variance has a floor that does not know of it.
+fn by_adjusted(
+    arm: &Moments,
+    control: &Moments,
+    metric: &Metric,
+    margin: Option<(Margin, Direction)>,
+    ask: &Ask,
+) -> Compared {
+    let Some((own, other)) = ask.adjusted.filter(|_| arm.domain != Domain::Rate) else {
+        return by_sums(arm, control, metric, margin, ask);
+    };
+    let arm = Moments { ratio: own, ..*arm };
+    let control = Moments { ratio: other, ..*control };
+    let found = by_sums(&arm, &control, metric, margin, ask);
+    Compared { method: "bucketed-asymptotic with covariate", ..found }
 }
 
 /// Rare events: by first events, and by sums as soon as there are enough of them. Each has its

@@ -93,6 +93,17 @@ impl Line<'_> {
         self.definition.name == other.definition.name && self.grader == other.grader
     }
 
+    /// The sums that it rests on.
+    pub fn measure(&self) -> Measure {
+        let Definition { name, metric, .. } = &*self.definition;
+        match (metric.from, self.grader) {
+            (Origin::Score, Some(by)) => {
+                Measure::Score(Sym::of(metric.score.as_deref().unwrap_or(name)), by)
+            }
+            (origin, _) => Measure::Call(origin),
+        }
+    }
+
     /// The moments of a ratio.
     pub fn moments(&self) -> Option<&Moments> {
         match &self.value {

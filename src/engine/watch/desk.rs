@@ -8,14 +8,15 @@ use crate::engine::estimate::level::Level;
 use crate::engine::estimate::trust::{self, Choice, Missing};
 use crate::engine::estimate::{self, Line, Pool, Quantity, Undeclared, difference};
 use crate::engine::fact::ArmKey;
+use crate::engine::tally::buckets::{BUCKETS, Buckets};
 use crate::judge::family::{Family, Part, Spending};
 use crate::judge::{self, Case, Rule, Ruling};
 use crate::model::metric::{Origin, Role};
-use crate::model::observation::Grader;
 use crate::model::verdict::{Gate, Reason};
 use crate::model::{MINUTE, Measure, Sym, UnitKind};
-use crate::stats::Interval;
 use crate::stats::rare::Arrivals;
+use crate::stats::ratio::Ratio;
+use crate::stats::{Interval, cuped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ pub(super) struct Desk<'a, 's> {
     pub memory: Option<&'s ExperimentMemory>,
     pub undeclared: &'s Undeclared,
 }
+
+/// Units with a covariate that each arm needs before it is used.
+const COVARIATES_MIN: i64 = 100;
 
 /// What arms are compared with.
 struct Control<'a, 's> {
@@ -177,8 +181,8 @@ impl<'a> Desk<'a, '_> {
         control: &Control<'a, '_>,
     ) -> BTreeMap<String, Choice> {
         let last = |line: &Line<'_>| {
-            let by = line.grader?;
-            [pool, control.pool].into_iter().filter_map(|p| last_judged(p, line, by)).max()
+            line.grader?;
+            [pool, control.pool].into_iter().filter_map(|p| last_judged(p, line)).max()
         };
         let passes = |own: usize, other: usize| {
             let ask = self.ask(arm, pool, &lines[own], control, 0.05);
@@ -205,7 +209,30 @@ impl<'a> Desk<'a, '_> {
     ) -> difference::Ask {
         let units = (self.units(arm, pool, line), self.units(control.arm, control.pool, line));
         let arrivals = self.arrivals(line.definition.metric.from, arm, control.arm);
-        difference::Ask { alpha, units, arrivals, levels: None }
+        difference::Ask { alpha, units, arrivals, ..difference::Ask::default() }
+    }
+
+    /// Both levels with what a covariate from before the exposure explains taken out of them;
+    /// none unless enough units of both arms have one.
+    fn adjusted(
+        &self,
+        arm: Sym,
+        pool: &Pool<'a>,
+        line: &Line<'_>,
+        control: &Control<'a, '_>,
+        at: usize,
+    ) -> Option<(Ratio, Ratio)> {
+        let known = |arm: Sym| {
+            let rows = covariates(self.scene.tally.covariates_of(self.arm_key(arm))?)?;
+            let units: i64 = rows.iter().map(|row| row.1).sum();
+            (units >= COVARIATES_MIN).then_some(rows)
+        };
+        let (own, other) = (known(arm)?, known(control.arm)?);
+        let sums = |pool: &Pool<'a>, line: &Line<'_>| pool.sums(line.measure())?.rows();
+        let (treated, base) = (sums(pool, line)?, sums(control.pool, &control.lines[at])?);
+        let found = cuped::adjust((&base, &other), (&treated, &own))?;
+        let scale = 1e6 / line.measure().per_unit();
+        Some((found.treated.scaled(scale), found.control.scaled(scale)))
     }
 
     /// First events of units by the allocation in which the units were first seen; none unless
@@ -250,6 +277,7 @@ impl<'a> Desk<'a, '_> {
         };
         let mut ask = self.ask(arm, pool, &out.line, control, out.alpha);
         ask.levels = other.and_then(|at| same_confidence(out.level?, control.levels[at]?));
+        ask.adjusted = other.and_then(|at| self.adjusted(arm, pool, &out.line, control, at));
         out.compared =
             other.and_then(|at| difference::compare(&out.line, &control.lines[at], &ask));
         let decides = out.part.is_some();
@@ -376,6 +404,12 @@ impl<'a> Desk<'a, '_> {
     }
 }
 
+/// Rows of a covariate by bucket; none when a sum does not fit.
+fn covariates(sums: &Buckets) -> Option<Vec<(i64, i64)>> {
+    let mut rows = vec![(0, 0); BUCKETS];
+    sums.add_to(&mut rows).then_some(rows)
+}
+
 /// Intervals of two levels that were made for one difference.
 fn same_confidence(arm: Level, control: Level) -> Option<(Interval, Interval)> {
     let pair = Some((arm.interval?, control.interval?));
@@ -388,9 +422,7 @@ fn pool_has_coverage(pool: &Pool<'_>, line: &Line<'_>) -> bool {
 }
 
 /// The minute of the last call that a grader judged.
-fn last_judged(pool: &Pool<'_>, line: &Line<'_>, by: Grader) -> Option<u32> {
-    let metric = &line.definition.metric;
-    let name = Sym::of(metric.score.as_deref().unwrap_or(&line.definition.name));
-    let sums = pool.runs.iter().filter_map(|run| run.sums(Measure::Score(name, by)));
+fn last_judged(pool: &Pool<'_>, line: &Line<'_>) -> Option<u32> {
+    let sums = pool.runs.iter().filter_map(|run| run.sums(line.measure()));
     sums.filter_map(|sums| sums.windows.last_minute()).max()
 }

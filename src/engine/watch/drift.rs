@@ -5,8 +5,8 @@
 use crate::engine::estimate::{Line, Pool, Quantity};
 use crate::engine::tally::histogram::{Histogram, edges};
 use crate::engine::tally::windows::{Cell, Step};
+use crate::model::Measure;
 use crate::model::metric::{Metric, Origin};
-use crate::model::{Measure, Sym};
 use crate::stats::bernstein::Bernstein;
 use crate::stats::drift::Detector;
 use serde::{Deserialize, Serialize};
@@ -120,13 +120,7 @@ impl<'a, 'p> Source<'a, 'p> {
     /// What can be fed of a line: rates, scores in a declared range, and times.
     fn of(line: &'p Line<'_>, pool: &'p Pool<'a>) -> Option<Self> {
         let metric = &line.definition.metric;
-        let measure = match (metric.from, line.grader) {
-            (Origin::Score, Some(by)) => {
-                let name = metric.score.as_deref().unwrap_or(&line.definition.name);
-                Measure::Score(Sym::of(name), by)
-            }
-            (origin, _) => Measure::Call(origin),
-        };
+        let measure = line.measure();
         let fits = match metric.from {
             Origin::Score => metric.range.is_some(),
             Origin::Error | Origin::Refusal | Origin::Truncation => true,
