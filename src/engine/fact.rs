@@ -28,6 +28,31 @@ pub struct RunKey {
     pub set: SetId,
 }
 
+/// How a unit was drawn into its arm.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Draw {
+    /// The planned split that was in force, by its place in the experiment's list.
+    pub plan: u32,
+    /// The logged probability of the arm, in thousandths; 0 when none was logged.
+    pub chance: u16,
+}
+
+impl Draw {
+    /// Of a logged probability in millionths.
+    pub fn new(plan: u32, chance_ppm: Option<u32>) -> Self {
+        let chance = chance_ppm.map_or(0, |ppm| (ppm / 1_000).clamp(1, 1_000) as u16);
+        Draw { plan, chance }
+    }
+
+    /// Whether it went as planned: a share, when the plan says one.
+    pub fn as_planned(&self, share: Option<f64>) -> bool {
+        let planned = share.map(|share| (share * 1e3).round() as i32);
+        self.chance == 0 || planned.is_some_and(|own| (own - i32::from(self.chance)).abs() <= 1)
+    }
+}
+
 /// An arm at a site in an epoch: what is compared.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
@@ -66,8 +91,8 @@ pub struct Fact {
     pub span: SpanId,
     /// End of the call: the minute it belongs to.
     pub end: Nanos,
-    /// The planned split that was in force then, by its place in the experiment's list.
-    pub allocation: u32,
+    /// How its unit was drawn.
+    pub draw: Draw,
     /// What was known of the unit before its exposure, in millionths.
     pub covariate: Option<i64>,
     /// What it adds.
@@ -157,8 +182,8 @@ pub struct Exposure {
     pub unit: UnitHash,
     /// When.
     pub at: Nanos,
-    /// The planned split that was in force then.
-    pub allocation: u32,
+    /// How it was drawn.
+    pub draw: Draw,
 }
 
 /// A fact to add or to take back.

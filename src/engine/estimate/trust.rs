@@ -28,31 +28,66 @@ pub struct SampleRatio {
     pub log_e: Option<f64>,
     /// Units in two arms, as a share of all.
     pub crossovers: f64,
+    /// Some units were drawn otherwise than planned: a test of first events does not know how.
+    pub moved: bool,
+    /// Traffic moves, and not every unit says with which probability it was drawn.
+    pub adaptive: bool,
 }
 
+/// Units by plan, logged probability of treatment (0 without), and arm.
+type Drawn = BTreeMap<(u32, u16), BTreeMap<Sym, u64>>;
+
 /// The sequential test of the sample ratio: first exposures of units, against the split that was
-/// planned when each was first seen; e-values of allocations multiply (`statistics.md` §4).
+/// planned, or the probability that was logged, when each was first seen; e-values of allocations
+/// multiply (`statistics.md` §4). Logged probabilities that differ from the plan tell the whole
+/// split of two arms only; units of more arms that were drawn so are left out.
 pub fn sample_ratio(experiment: Sym, context: &Context, tally: &Tally) -> SampleRatio {
     let Some(state) = context.experiments.get(&experiment) else { return SampleRatio::default() };
-    let mut counts: BTreeMap<u32, BTreeMap<Sym, u64>> = BTreeMap::new();
-    let mut all = 0;
-    for (arm, allocation, units) in tally.exposed_by_allocation(experiment) {
+    let mut drawn = Drawn::new();
+    let (mut all, mut silent, mut moved) = (0, 0, 0);
+    for (arm, draw, units) in tally.exposed_by_draw(experiment) {
         all += units;
-        let units = u64::try_from(units).unwrap_or(0);
-        *counts.entry(allocation).or_default().entry(arm).or_default() += units;
+        silent += if draw.chance == 0 { units } else { 0 };
+        let split = state.allocations.get(draw.plan as usize).map(|a| &a.split);
+        let planned = draw.as_planned(split.and_then(|split| split.get(&arm)).copied());
+        moved += if planned { 0 } else { units };
+        let Some(split) = split.filter(|split| split.len() == 2 || planned) else { continue };
+        // Of two arms, the chance of the second one by name.
+        let second = split.keys().next_back() == Some(&arm);
+        let chance = if second { draw.chance } else { 1_000u16.saturating_sub(draw.chance) };
+        let key = (draw.plan, if planned { 0 } else { chance });
+        *drawn.entry(key).or_default().entry(arm).or_default() += units.unsigned_abs();
     }
-    let planned = state.allocations.iter().enumerate().filter(|pair| pair.1.split.len() >= 2);
-    let rows: Vec<(Vec<u64>, Vec<f64>)> = planned
-        .filter_map(|(at, allocation)| {
-            let seen = counts.get(&u32::try_from(at).ok()?)?;
-            let row = |(arm, share): (&Sym, &f64)| (seen.get(arm).copied().unwrap_or(0), *share);
-            Some(allocation.split.iter().map(row).unzip())
+    let rows: Vec<(Vec<u64>, Vec<f64>)> = drawn
+        .iter()
+        .filter_map(|((plan, chance), counts)| {
+            let split = &state.allocations.get(*plan as usize)?.split;
+            row(split, *chance, counts)
         })
         .collect();
     let crossed = tally.crossovers(experiment).find(|pair| pair.0.is_none()).map_or(0, |p| p.1);
     SampleRatio {
         log_e: (!rows.is_empty()).then(|| sample_ratio::product(&rows)),
         crossovers: crossed as f64 / all.max(1) as f64,
+        moved: moved > 0,
+        adaptive: moved > 0 && silent > 0,
+    }
+}
+
+/// Counts and expected shares of units that were drawn alike.
+fn row(
+    split: &BTreeMap<Sym, f64>,
+    chance: u16,
+    counts: &BTreeMap<Sym, u64>,
+) -> Option<(Vec<u64>, Vec<f64>)> {
+    if split.len() < 2 {
+        return None;
+    }
+    let seen = split.keys().map(|arm| counts.get(arm).copied().unwrap_or(0)).collect();
+    let share = f64::from(chance) / 1e3;
+    match chance {
+        0 => Some((seen, split.values().copied().collect())),
+        _ => Some((seen, vec![1.0 - share, share])),
     }
 }
 

@@ -7,7 +7,7 @@ use super::scores;
 use super::trace::{Candidate, Trace};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
-use crate::engine::fact::{CallFact, Fact, FactBody, MICRO, RunKey};
+use crate::engine::fact::{CallFact, Draw, Fact, FactBody, MICRO, RunKey};
 use crate::model::{Call, Field, Finish, Nanos, Score, Sym, TraceId, UnitHash, UnitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,7 +139,7 @@ fn call_fact(
     let (unit, kind) = unit.unwrap_or((UnitHash((id.0 >> 64 ^ id.0) as u64), UnitKind::Trace));
     let allocation = tools.context.allocation(arm.experiment, end);
     Fact {
-        allocation,
+        draw: Draw::new(allocation, arm.chance_ppm),
         covariate,
         run: RunKey { experiment: arm.experiment, site: resolved.site, arm: arm.arm, epoch, set },
         unit,

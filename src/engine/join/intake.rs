@@ -5,7 +5,7 @@ use super::trace::Added;
 use super::{Join, Touched, count, kind_name, place_of};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
-use crate::engine::fact::{Change, Exposure};
+use crate::engine::fact::{Change, Draw, Exposure};
 use crate::model::observation::Define;
 use crate::model::{Alias, Assignment, Nanos, Observation, Score, Target, TraceId, UnitHash};
 
@@ -91,7 +91,8 @@ impl Join {
             {
                 let (experiment, arm, at) = (told.experiment, told.arm, told.time);
                 let allocation = context.allocation(experiment, at);
-                changes.push(Change::Expose(Exposure { experiment, arm, unit, at, allocation }));
+                let draw = Draw::new(allocation, told.assigned_ppm);
+                changes.push(Change::Expose(Exposure { experiment, arm, unit, at, draw }));
             }
             return;
         };

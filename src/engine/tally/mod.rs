@@ -8,7 +8,7 @@ pub mod run;
 pub mod windows;
 
 use super::dictionary::OVERFLOW;
-use super::fact::{ArmKey, Change, Exposure, Fact, FactBody, RunKey};
+use super::fact::{ArmKey, Change, Draw, Exposure, Fact, FactBody, RunKey};
 use crate::model::Finish;
 use crate::model::metric::Origin;
 use crate::model::observation::Grader;
@@ -71,8 +71,8 @@ impl Tally {
         if fact.kind != UnitKind::Trace {
             let max = limits.unit_cache_bytes;
             let seen = |what| {
-                let Fact { unit, end: at, allocation, covariate, .. } = *fact;
-                Sighting { run: key, what, unit, at, allocation, covariate }
+                let Fact { unit, end: at, draw, covariate, .. } = *fact;
+                Sighting { run: key, what, unit, at, draw, covariate }
             };
             if let Some(what) = register_as(fact) {
                 let units = self.register.note(&seen(what), sign, max);
@@ -97,9 +97,9 @@ impl Tally {
     fn expose(&mut self, exposure: &Exposure, limits: &Limits) {
         let run =
             RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
-        let Exposure { unit, at, allocation, .. } = *exposure;
+        let Exposure { unit, at, draw, .. } = *exposure;
         let covariate = None;
-        let seen = Sighting { run, what: Sym::NONE, unit, at, allocation, covariate };
+        let seen = Sighting { run, what: Sym::NONE, unit, at, draw, covariate };
         self.register.expose(&seen, limits.unit_cache_bytes);
     }
 
@@ -133,17 +133,17 @@ impl Tally {
     /// Units by experiment and arm of first exposure.
     pub fn exposed(&self, experiment: Sym) -> BTreeMap<Sym, i64> {
         let mut arms = BTreeMap::new();
-        for (arm, _, count) in self.exposed_by_allocation(experiment) {
+        for (arm, _, count) in self.exposed_by_draw(experiment) {
             *arms.entry(arm).or_default() += count;
         }
         arms
     }
 
-    /// Units by arm and allocation of first exposure.
-    pub fn exposed_by_allocation(&self, experiment: Sym) -> impl Iterator<Item = (Sym, u32, i64)> {
+    /// Units by arm of first exposure and how they were drawn then.
+    pub fn exposed_by_draw(&self, experiment: Sym) -> impl Iterator<Item = (Sym, Draw, i64)> {
         self.register
             .exposed
-            .range((experiment, Sym::NONE, 0)..)
+            .range((experiment, Sym::NONE, Draw::default())..)
             .take_while(move |row| row.0.0 == experiment)
             .map(|row| (row.0.1, row.0.2, *row.1))
     }
@@ -158,10 +158,12 @@ impl Tally {
         self.register.covariates.get(&arm)
     }
 
-    /// Units of an arm with an event of a rate, by the allocation in which they were first seen.
-    pub fn events_of(&self, arm: ArmKey, origin: Origin) -> impl Iterator<Item = (u32, i64)> {
+    /// Units of an arm with an event of a rate, by how they were drawn at first.
+    pub fn events_of(&self, arm: ArmKey, origin: Origin) -> impl Iterator<Item = (Draw, i64)> {
         let what = event_of(origin).unwrap_or(Sym(u64::MAX));
-        let rows = self.register.events.range((arm, what, 0)..=(arm, what, u32::MAX));
+        let rows = self.register.events.range(
+            (arm, what, Draw::default())..=(arm, what, Draw { plan: u32::MAX, chance: u16::MAX }),
+        );
         rows.map(|row| (row.0.2, *row.1))
     }
 

@@ -2,7 +2,7 @@
 //! Counts distinct units exactly and finds those with two arms; taking a call back undoes it.
 
 use super::buckets::{Buckets, bucket_of};
-use crate::engine::fact::{ArmKey, RunKey};
+use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::model::metric::Origin;
 use crate::model::{Nanos, Sym, UnitHash};
 use serde::{Deserialize, Serialize};
@@ -26,14 +26,14 @@ pub struct Register {
     runs: Vec<RunKey>,
     #[serde(with = "crate::engine::sorted")]
     index: HashMap<RunKey, u32>,
-    /// Units by experiment, arm of first exposure, and the allocation in which that was.
-    pub exposed: BTreeMap<(Sym, Sym, u32), i64>,
+    /// Units by experiment, arm of first exposure, and how they were drawn then.
+    pub exposed: BTreeMap<(Sym, Sym, Draw), i64>,
     /// Units with two arms, by experiment and arm; [`Sym::NONE`] holds each unit once.
     pub crossovers: BTreeMap<(Sym, Sym), i64>,
     /// Distinct units of an arm, by what was counted: calls, events, or scores.
     pub of_arm: BTreeMap<(ArmKey, Sym), i64>,
-    /// Of the units with an event, how many were first seen in an allocation.
-    pub events: BTreeMap<(ArmKey, Sym, u32), i64>,
+    /// Of the units with an event, how many were drawn how at first.
+    pub events: BTreeMap<(ArmKey, Sym, Draw), i64>,
     /// Covariates of an arm's units by bucket: their sum in millionths, and how many units.
     pub covariates: BTreeMap<ArmKey, Buckets>,
     bytes: u64,
@@ -49,7 +49,7 @@ struct Place {
     /// Facts that say so; an exposure without a call counts as one that is never taken back.
     count: u32,
     first: Nanos,
-    allocation: u32,
+    draw: Draw,
     /// What the first fact that said it told of the unit.
     covariate: Option<i64>,
     exposed: bool,
@@ -66,8 +66,8 @@ pub struct Sighting {
     pub unit: UnitHash,
     /// When.
     pub at: Nanos,
-    /// The planned split that was in force then.
-    pub allocation: u32,
+    /// How it was drawn.
+    pub draw: Draw,
     /// What was known of the unit before its exposure, in millionths.
     pub covariate: Option<i64>,
 }
@@ -107,9 +107,9 @@ impl Register {
         let change = match found {
             Some(at) => recount_place(&mut places[at], seen, sign),
             None if sign > 0 => {
-                let Sighting { what, at: first, allocation, covariate, .. } = *seen;
+                let Sighting { what, at: first, draw, covariate, .. } = *seen;
                 let exposed = false;
-                places.push(Place { run, what, count: 1, first, allocation, covariate, exposed });
+                places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
                 1
             }
             None => 0,
@@ -145,15 +145,15 @@ impl Register {
         let run = self.run_index(seen.run);
         let places = self.units.entry((seen.run.experiment, seen.unit)).or_default();
         let before = summary(places, &self.runs);
-        let (first, allocation) = (seen.at, seen.allocation);
+        let (first, draw) = (seen.at, seen.draw);
         match places.iter_mut().find(|place| place.run == run && place.exposed) {
             Some(place) if place.first <= first => {}
-            Some(place) => (place.first, place.allocation) = (first, allocation),
+            Some(place) => (place.first, place.draw) = (first, draw),
             None => {
                 self.bytes += PLACE_BYTES + if places.is_empty() { UNIT_BYTES } else { 0 };
                 let what = Sym::NONE;
                 let (covariate, exposed) = (None, true);
-                places.push(Place { run, what, count: 1, first, allocation, covariate, exposed });
+                places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
             }
         }
         let after = summary(places, &self.runs);
@@ -173,10 +173,10 @@ impl Register {
         }
         let (experiment, bucket) = (seen.run.experiment, bucket_of(seen.unit));
         for (summary, sign) in [(before, -1), (after, 1)] {
-            let Some((arm, allocation)) = summary.first else { continue };
-            bump(&mut self.exposed, (experiment, arm, allocation), sign);
+            let Some((arm, draw)) = summary.first else { continue };
+            bump(&mut self.exposed, (experiment, arm, draw), sign);
             for (arm, what) in &summary.events {
-                bump(&mut self.events, (*arm, *what, allocation), sign);
+                bump(&mut self.events, (*arm, *what, draw), sign);
             }
             for arm in &summary.homes {
                 let rows = self.covariates.entry(*arm).or_default();
@@ -239,7 +239,7 @@ impl Register {
 fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     if sign > 0 {
         place.count += 1;
-        (place.first, place.allocation) = (seen.at, seen.allocation);
+        (place.first, place.draw) = (seen.at, seen.draw);
         place.covariate = seen.covariate.or(place.covariate);
         return 0;
     }
@@ -250,8 +250,8 @@ fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
 /// What the counts need to know of a unit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Summary {
-    /// Arm and allocation of its first exposure.
-    first: Option<(Sym, u32)>,
+    /// Arm and draw of its first exposure.
+    first: Option<(Sym, Draw)>,
     /// All its arms.
     arms: Vec<Sym>,
     /// Where it had which events.
@@ -264,7 +264,7 @@ struct Summary {
 fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
     let calls = || places.iter().filter(|place| place.what.is_none());
     let arm_of = |place: &Place| runs[place.run as usize].arm;
-    let first = calls().map(|place| (place.first, arm_of(place), place.allocation)).min();
+    let first = calls().map(|place| (place.first, arm_of(place), place.draw)).min();
     let mut arms: Vec<Sym> = calls().map(arm_of).collect();
     arms.sort_unstable();
     arms.dedup();
@@ -311,9 +311,9 @@ mod tests {
     }
 
     fn seen(arm: &str, at: Nanos) -> Sighting {
-        let allocation = u32::from(at >= 100);
+        let draw = Draw { plan: u32::from(at >= 100), chance: 0 };
         let (what, unit, covariate) = (Sym::NONE, UnitHash(7), Some(at as i64));
-        Sighting { run: run(arm), what, unit, at, allocation, covariate }
+        Sighting { run: run(arm), what, unit, at, draw, covariate }
     }
 
     #[test]
@@ -351,7 +351,8 @@ mod tests {
         let failed =
             |at| Sighting { what: event_of(Origin::Error).expect("rate"), ..seen("a", at) };
         let in_allocation = |register: &Register, allocation: u32| {
-            register.events.get(&(run("a").arm_key(), Sym(1), allocation)).copied().unwrap_or(0)
+            let draw = Draw { plan: allocation, chance: 0 };
+            register.events.get(&(run("a").arm_key(), Sym(1), draw)).copied().unwrap_or(0)
         };
         register.note(&seen("a", 150), 1, MAX);
         register.note(&failed(150), 1, MAX);

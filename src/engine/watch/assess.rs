@@ -135,6 +135,7 @@ pub fn assess<'a>(
             invalid: faults(&ratio, ratio_log_e),
             memory,
             undeclared: &undeclared,
+            ratio: &ratio,
         };
         let arms = desk.arms(pools, state);
         let current = places.range((*site, epoch + 1)..).next().is_none_or(|row| row.0.0 != *site);

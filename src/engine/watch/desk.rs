@@ -38,6 +38,8 @@ pub(super) struct Desk<'a, 's> {
     pub invalid: Vec<Reason>,
     pub memory: Option<&'s ExperimentMemory>,
     pub undeclared: &'s Undeclared,
+    /// How units were drawn.
+    pub ratio: &'s trust::SampleRatio,
 }
 
 /// Units with a covariate that each arm needs before it is used.
@@ -236,16 +238,19 @@ impl<'a> Desk<'a, '_> {
     }
 
     /// First events of units by the allocation in which the units were first seen; none unless
-    /// the shares were planned in all of them.
+    /// the shares were planned in all of them and units were drawn as planned.
     fn arrivals(&self, origin: Origin, arm: Sym, control: Sym) -> Option<Vec<Arrivals>> {
+        if self.ratio.moved {
+            return None;
+        }
         let tally = self.scene.tally;
         let mut rows: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        tally.events_of(self.arm_key(arm), origin).for_each(|(at, n)| {
-            rows.entry(at).or_default().0 += count(n);
+        tally.events_of(self.arm_key(arm), origin).for_each(|(draw, n)| {
+            rows.entry(draw.plan).or_default().0 += count(n);
         });
-        tally.events_of(self.arm_key(control), origin).for_each(|(at, n)| {
-            rows.entry(at).or_default().1 += count(n);
+        tally.events_of(self.arm_key(control), origin).for_each(|(draw, n)| {
+            rows.entry(draw.plan).or_default().1 += count(n);
         });
         let planned = |at: u32, arm: Sym| self.scene.context.planned(self.experiment, at, arm);
         // A plan is needed even before the first event, or the route would change with it.
@@ -372,7 +377,7 @@ impl<'a> Desk<'a, '_> {
             excess: compared.and_then(|c| c.excess),
             over_ceiling,
             latched: memory.is_some_and(|m| m.latch.is_some()),
-            adaptive: false,
+            adaptive: self.ratio.adaptive,
         }
     }
 
