@@ -2,6 +2,7 @@
 //! did. A connection hears what is new since it was opened.
 
 use super::ApiState;
+use crate::model::record::Verdict;
 use crate::model::view::View;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -18,8 +19,16 @@ pub const POLL: Duration = Duration::from_millis(500);
 struct Listener {
     state: ApiState,
     position: u64,
-    seen: BTreeMap<String, Value>,
+    seen: BTreeMap<String, Fact>,
     waiting: VecDeque<Value>,
+}
+
+/// Something worth an event.
+struct Fact {
+    /// Equal as long as nothing worth an event changed: figures move with every view.
+    what: Value,
+    /// What is said.
+    event: Value,
 }
 
 /// `GET /api/v1/events`.
@@ -44,15 +53,18 @@ async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, List
         if view.position != listener.position {
             listener.position = view.position;
             let now = facts(&view);
-            let new = now.iter().filter(|(key, fact)| listener.seen.get(*key) != Some(fact));
-            listener.waiting.extend(new.map(|pair| pair.1.clone()));
+            let known = |key: &String, fact: &Fact| {
+                listener.seen.get(key).is_some_and(|seen| seen.what == fact.what)
+            };
+            let new = now.iter().filter(|(key, fact)| !known(key, fact));
+            listener.waiting.extend(new.map(|pair| pair.1.event.clone()));
             listener.seen = now;
         }
     }
 }
 
 /// Everything worth an event, by a key that stays.
-fn facts(view: &View) -> BTreeMap<String, Value> {
+fn facts(view: &View) -> BTreeMap<String, Fact> {
     let mut out = BTreeMap::new();
     for experiment in &view.experiments {
         for site in &experiment.sites {
@@ -60,20 +72,22 @@ fn facts(view: &View) -> BTreeMap<String, Value> {
             for change in &site.changes {
                 let key = format!("{place:?} {} {} {}", change.at, change.arm, change.field);
                 let (name, at) = place;
-                let fact =
+                let event =
                     json!({"event": "change", "experiment": name, "site": at, "change": change});
-                out.insert(key, fact);
+                out.insert(key, Fact { what: event.clone(), event });
             }
             for (arm, line) in
                 site.arms.iter().flat_map(|arm| arm.metrics.iter().map(move |l| (arm, l)))
             {
-                let Some(verdict) = &line.verdict else { continue };
+                let told = |verdict: &&Verdict| verdict.decides || verdict.discovery;
+                let Some(verdict) = line.verdict.as_ref().filter(told) else { continue };
                 let key = format!("{place:?} {} {} {:?}", arm.arm, line.name, line.grader);
-                let fact = json!({
+                let event = json!({
                     "event": "verdict", "experiment": place.0, "site": place.1, "arm": arm.arm,
                     "metric": line.name, "verdict": verdict,
                 });
-                out.insert(key, fact);
+                let what = json!([verdict.state, verdict.discovery, verdict.breach.is_some()]);
+                out.insert(key, Fact { what, event });
             }
         }
     }

@@ -75,9 +75,10 @@ pub fn ratio_interval(arrivals: &[Arrivals], kappa: f64, alpha: f64) -> Interval
         return all;
     }
     let bound = |end: f64| bound(arrivals, kappa, limit, best, end);
+    // Counts beyond 2^53 leave the evidence with noise; the most likely ratio stays inside.
     Interval {
-        lower: bound(-LN_RATIO_MAX).map_or(0.0, f64::exp),
-        upper: bound(LN_RATIO_MAX).map_or(f64::INFINITY, f64::exp),
+        lower: bound(-LN_RATIO_MAX).map_or(0.0, |root| root.min(best).exp()),
+        upper: bound(LN_RATIO_MAX).map_or(f64::INFINITY, |root| root.max(best).exp()),
     }
 }
 

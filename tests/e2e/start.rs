@@ -1,7 +1,7 @@
 //! Starts that must fail and say why, and the demo.
 
 use super::server::{Server, armspan, command, free_port};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::net::TcpListener;
 
 fn told(mut command: std::process::Command) -> (Option<i32>, String) {
@@ -71,18 +71,62 @@ fn the_demo_shows_what_its_story_says() {
     assert_eq!(revision["arm"], "B");
     assert_eq!(document["sites"][0]["epoch"], 2);
     assert_eq!(b["evidence"], "B", "3 % of the calls have no prompt");
+    let [_, b, c] = arms(&document, "arms");
+    let state = |arm: &Json, metric: &str| {
+        decided(arm).into_iter().find(|row| row.0 == metric).expect("decides").1
+    };
+    assert_eq!(state(&b, "answer_ok"), "better");
+    assert_eq!(
+        (state(&c, "latency_p95").as_str(), &c["decision"]["action"]),
+        ("breached", &json!("roll back"))
+    );
+}
+
+/// Metric, state and first reason of what decides in an arm.
+fn decided(arm: &Json) -> Vec<(String, String, String)> {
+    let text = |json: &Json| json.as_str().expect("text").to_owned();
+    let lines = arm["metrics"].as_array().expect("metrics").iter();
+    let lines = lines.filter(|line| line["verdict"]["decides"] == true);
+    lines
+        .map(|line| {
+            let verdict = &line["verdict"];
+            (text(&line["name"]), text(&verdict["state"]), text(&verdict["reasons"][0]))
+        })
+        .collect()
 }
 
 #[test]
-fn the_other_scenarios_run() {
+fn the_other_scenarios_are_judged_as_their_stories_say() {
     let null = demo("null");
-    let [a, b, _] = arms(&null, "all_epochs");
+    let [a, b, c] = arms(&null, "arms");
     assert!((level(&a, "answer_ok") - level(&b, "answer_ok")).abs() < 0.03, "A/A");
+    for (metric, state, _) in decided(&b).into_iter().chain(decided(&c)) {
+        assert!(["inconclusive", "healthy"].contains(&state.as_str()), "{metric} is {state}");
+    }
     let srm = demo("srm");
     let [a, b, _] = arms(&srm, "arms");
     assert!(b["share"].as_f64() < Some(0.3) && a["share"].as_f64() > Some(0.35), "{a} {b}");
+    assert_eq!(srm["sample_ratio"]["state"], "mismatch");
+    assert_eq!(decided(&b).len(), 3);
+    assert!(decided(&b).iter().all(|row| row.1 == "invalid"), "{:?}", decided(&b));
     let missing = demo("missing");
-    let [_, _, c] = arms(&missing, "all_epochs");
+    let [_, _, c] = arms(&missing, "arms");
     assert!(["C", "D"].contains(&c["evidence"].as_str().expect("grade")), "{}", c["evidence"]);
-    assert_eq!(demo("drift")["sites"][0]["epoch"], 1, "nothing recorded changed");
+    let (_, state, reason) = decided(&c).into_iter().find(|r| r.0 == "answer_ok").expect("line");
+    assert_eq!((state.as_str(), reason.as_str()), ("invalid", "missing scores differ by arm"));
+}
+
+/// B's quality falls from noon on, by 24 points until midnight.
+#[test]
+fn the_demo_dates_a_drift() {
+    let drift = demo("drift");
+    assert_eq!(drift["sites"][0]["epoch"], 1, "nothing recorded changed");
+    let changes = drift["sites"][0]["changes"].as_array().expect("changes");
+    let found: Vec<&Json> =
+        changes.iter().filter(|change| change["field"] == "drift.answer_ok").collect();
+    assert!(!found.is_empty() && found.iter().all(|change| change["arm"] == "B"), "{changes:?}");
+    let time = |json: &Json| json.as_str().expect("time").parse::<jiff::Timestamp>().expect("time");
+    let hours_to_go =
+        (time(&drift["last_seen"]) - time(&found[0]["at"])).get_seconds() as f64 / 3_600.0;
+    assert!((5.0..12.0).contains(&hours_to_go), "dated {hours_to_go} h before midnight");
 }

@@ -128,11 +128,6 @@ impl Windows {
         }
     }
 
-    /// The earliest minute that is kept.
-    pub fn first_minute(&self) -> Option<u32> {
-        self.minutes.first_key_value().map(|row| *row.0)
-    }
-
     /// The latest minute with a value.
     pub fn last_minute(&self) -> Option<u32> {
         self.minutes.last_key_value().map(|row| *row.0)

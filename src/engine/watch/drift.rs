@@ -10,6 +10,7 @@ use crate::model::metric::{Metric, Origin};
 use crate::stats::bernstein::Bernstein;
 use crate::stats::drift::Detector;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Evidence at which an alarm is raised: over T minutes a false one has a chance of T/A at most.
 pub const ALARM: f64 = 1e6;
@@ -61,11 +62,7 @@ impl Drift {
     /// Feeds all minutes up to `until`; says what was found, and then begins anew.
     pub fn feed(&mut self, line: &Line<'_>, pool: &Pool<'_>, until: u32) -> Option<Alarm> {
         let source = Source::of(line, pool)?;
-        let from = match self.fed {
-            0 => source.first_minute()?,
-            fed => fed + 1,
-        };
-        for minute in from..=until {
+        for minute in source.minutes(self.fed + 1, until) {
             self.fed = minute;
             if let Some(alarm) = self.push(&source, minute) {
                 let fed = self.fed;
@@ -73,6 +70,7 @@ impl Drift {
                 return Some(alarm);
             }
         }
+        self.fed = self.fed.max(until);
         None
     }
 
@@ -135,9 +133,13 @@ impl<'a, 'p> Source<'a, 'p> {
         matches!(self.metric.from, Origin::Latency | Origin::TimeToFirstToken)
     }
 
-    fn first_minute(&self) -> Option<u32> {
+    /// Minutes with a value: a jump of the clock costs nothing.
+    fn minutes(&self, from: u32, to: u32) -> BTreeSet<u32> {
         let sums = self.pool.runs.iter().filter_map(|run| run.sums(self.measure));
-        sums.filter_map(|sums| sums.windows.first_minute()).min()
+        let cells = sums.map(|sums| sums.windows.cells(Step::Minute));
+        let inside = |cells: &'a BTreeMap<u32, Cell>| cells.range(from..=to.max(from));
+        let found: BTreeSet<u32> = cells.flat_map(inside).map(|row| *row.0).collect();
+        if from > to { BTreeSet::new() } else { found }
     }
 
     /// The sums of a minute; none without a value.
