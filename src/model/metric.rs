@@ -136,6 +136,27 @@ pub enum Measure {
     Coverage(Sym),
 }
 
+// === impl Metric ===
+
+impl Metric {
+    /// A mean or rate of `from`, with nothing else declared.
+    pub fn new(role: Role, from: Origin, direction: Direction) -> Self {
+        Metric {
+            role,
+            from,
+            score: None,
+            grader: None,
+            quantile: None,
+            direction,
+            range: None,
+            effect_scale: None,
+            margin: None,
+            ceiling: None,
+            matures_after: None,
+        }
+    }
+}
+
 // === impl Origin ===
 
 impl Origin {
@@ -182,19 +203,8 @@ impl Measure {
 pub fn built_in() -> Vec<(&'static str, Metric)> {
     use Direction::{Decrease, Unknown};
     use Role::{Guardrail, Info};
-    let metric = |role, from, direction, quantile| Metric {
-        role,
-        from,
-        score: None,
-        grader: None,
-        quantile,
-        direction,
-        range: None,
-        effect_scale: None,
-        margin: None,
-        ceiling: None,
-        matures_after: None,
-    };
+    let metric =
+        |role, from, direction, quantile| Metric { quantile, ..Metric::new(role, from, direction) };
     vec![
         ("error_rate", metric(Guardrail, Origin::Error, Decrease, None)),
         ("refusal_rate", metric(Info, Origin::Refusal, Decrease, None)),

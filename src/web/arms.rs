@@ -89,9 +89,9 @@ fn site_table(site: &SiteView) -> Markup {
         }
         div.scroll { table {
             thead { tr {
-                th { "arm" } th { "model" } th.n { "calls" } th.n { "units" } th.n { "share" }
+                th { "arm" } th { "decision" } th { "model" } th.n { "calls" } th.n { "units" } th.n { "share" }
                 @for name in &names { th.n { (name.replace('_', " ")) } }
-                th { "decision" } th { "evidence" } th { "runs" }
+                th { "evidence" } th { "runs" }
             } }
             tbody { @for arm in &site.arms { (row(arm, &names)) } }
         } }
@@ -139,13 +139,13 @@ fn row(arm: &ArmView, names: &[String]) -> Markup {
             th scope="row" { (arm.arm)
                 @if arm.control { span.tag { "control" } }
                 @if arm.mixed { span.tag { "mixed" } } }
+            td { (decision(arm)) }
             td { (short(arm.model.as_deref().unwrap_or("–"))) }
             td.n { (human::count(arm.calls)) }
             td.n { (human::count(arm.units)) }
             td.n { (arm.share.map_or("–".into(), human::share))
                 @if let Some(planned) = arm.planned { div.dim { "of " (human::share(planned)) } } }
             @for name in names { (cell(arm.metrics.iter().find(|line| &line.name == name))) }
-            td { (decision(arm)) }
             td { (grade(&arm.evidence)) }
             td.runs {
                 @for id in arm.runs.iter().take(RUNS_MAX) { a href=(format!("/runs/{id}")) { (human::run(id)) } " " }
@@ -193,7 +193,7 @@ fn decision(arm: &ArmView) -> Markup {
             None => span.dim { "–" },
             Some(found) => {
                 span class=(format!("decision {}", found.action.replace(' ', "-"))) { (found.action) }
-                @if found.action != "wait" && !found.because.is_empty() { div.dim { "for " (found.because.join(", ")) } }
+                @if found.action != "wait" { @for metric in &found.because { div.dim { "for " (metric) } } }
             },
         }
     }
@@ -218,15 +218,16 @@ fn class_of(state: &str) -> &'static str {
     }
 }
 
-/// Scores first, then the metrics people look at first.
+/// What decides, then scores, then the metrics people look at first.
 fn columns(site: &SiteView) -> Vec<String> {
-    const USUAL: [&str; 5] =
-        ["error_rate", "latency_p50", "latency_p95", "time_to_first_token", "cost"];
+    const USUAL: [&str; 4] = ["error_rate", "latency_p95", "time_to_first_token", "cost"];
     let lines = || site.arms.iter().flat_map(|arm| &arm.metrics);
+    let decides = |line: &&MetricLine| line.verdict.as_ref().is_some_and(|v| v.decides);
+    let deciding = lines().filter(decides).map(|line| line.name.as_str());
     let scores = lines().filter(|line| line.scored.is_some()).map(|line| line.name.as_str());
     let usual = USUAL.into_iter().filter(|name| lines().any(|line| line.name == *name));
     let mut names: Vec<String> = Vec::new();
-    for name in scores.chain(usual) {
+    for name in deciding.chain(scores).chain(usual) {
         if names.len() < METRICS_MAX && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }

@@ -92,22 +92,6 @@ fn unit(n: u64) -> f64 {
     (mixed(n) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-pub fn metric(role: Role, from: Origin, direction: Direction) -> Metric {
-    Metric {
-        role,
-        from,
-        score: None,
-        grader: None,
-        quantile: None,
-        direction,
-        range: None,
-        effect_scale: None,
-        margin: None,
-        ceiling: None,
-        matures_after: None,
-    }
-}
-
 /// `answer_ok` is primary; `error_rate` and `latency_p95` roll back.
 pub fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -124,16 +108,16 @@ pub fn settings() -> Settings {
         range: Some([0.0, 1.0]),
         effect_scale: Some(0.05),
         matures_after: Some(Span::seconds(120)),
-        ..metric(Role::Quality, Origin::Score, Direction::Increase)
+        ..Metric::new(Role::Quality, Origin::Score, Direction::Increase)
     };
     let p95 = Metric {
         quantile: Some(0.95),
         margin: Some(Margin::Relative(0.5)),
-        ..metric(Role::Guardrail, Origin::Latency, Direction::Decrease)
+        ..Metric::new(Role::Guardrail, Origin::Latency, Direction::Decrease)
     };
     let errors = Metric {
         margin: Some(Margin::Absolute(0.05)),
-        ..metric(Role::Guardrail, Origin::Error, Direction::Decrease)
+        ..Metric::new(Role::Guardrail, Origin::Error, Direction::Decrease)
     };
     settings.metrics = [("answer_ok", ok), ("latency_p95", p95), ("error_rate", errors)]
         .map(|m| (m.0.to_owned(), m.1))

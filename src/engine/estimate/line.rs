@@ -268,19 +268,7 @@ pub fn undeclared<'r>(
 }
 
 fn plain(direction: Direction) -> Metric {
-    Metric {
-        role: Role::Info,
-        from: Origin::Score,
-        score: None,
-        grader: None,
-        quantile: None,
-        direction,
-        range: None,
-        effect_scale: None,
-        margin: None,
-        ceiling: None,
-        matures_after: None,
-    }
+    Metric::new(Role::Info, Origin::Score, direction)
 }
 
 /// Measures from the first score of an evaluation on.

@@ -22,6 +22,7 @@ pub(super) fn bands(picture: &Picture<'_>) -> Vec<Band> {
             }
         }
     }
+    out.sort_by(|a, b| (&a.experiment, &a.site, &a.arm).cmp(&(&b.experiment, &b.site, &b.arm)));
     out.truncate(BANDS_MAX);
     out
 }
