@@ -191,7 +191,10 @@ pub fn choose(
         (Some((a, c)), _) => Choice::Pair(a, Some(c)),
         // Control has no line by any grader that judges the arm now.
         (None, Some((a, _))) => Choice::Held(a, Reason::GraderChanged),
-        (None, None) if controls.is_empty() => Choice::Pair(judged[0], None),
+        // Nobody has judged control yet: that is too little data, not a disagreement.
+        (None, None) if controls.iter().all(|at| control[*at].grader.is_none()) => {
+            Choice::Pair(judged[0], None)
+        }
         (None, None) => Choice::Held(judged[0], Reason::GradersDiffer),
     }
 }

@@ -321,10 +321,23 @@ impl<'a> Desk<'a, '_> {
     fn is_unreported(&self, line: &Assessed<'_>, pool: &Pool<'_>) -> bool {
         let empty = matches!(line.line.value, Quantity::Unknown);
         let waited = match line.line.scored {
-            Some(_) => line.line.calls >= CALLS_FOR_REPORT && pool_has_coverage(pool, &line.line),
+            Some(_) => {
+                line.line.calls >= CALLS_FOR_REPORT
+                    && pool_has_coverage(pool, &line.line)
+                    && !self.was_scored(&line.line)
+            }
             None => pool.calls() >= CALLS_FOR_REPORT,
         };
         self.family.declared && line.part.is_some() && empty && waited
+    }
+
+    /// Whether the site has scores of an evaluation, in any arm and epoch: then they are only late.
+    fn was_scored(&self, line: &Line<'_>) -> bool {
+        let metric = &line.definition.metric;
+        let name = Sym::of(metric.score.as_deref().unwrap_or(&line.definition.name));
+        let is_score = |measure: &Measure| matches!(measure, Measure::Score(of, _) if *of == name);
+        let mut runs = self.scene.tally.runs_of(self.experiment);
+        runs.any(|(key, run)| key.site == self.site && run.measures.keys().any(is_score))
     }
 
     fn missing(
