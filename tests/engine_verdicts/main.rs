@@ -232,3 +232,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rare_events_of_uneven_traffic_are_told_by_first_events() {
+    let mut settings = settings();
+    settings.experiments.get_mut("e").expect("e").split =
+        [("A".into(), 0.9), ("B".into(), 0.1)].into();
+    let run = |errors: f64| {
+        let mut world = World::new(settings.clone(), 9);
+        let a = Does { errors: 0.01, ..USUAL };
+        let b = Does { errors, ..a.clone() };
+        world.run(60, &Knobs { a, b, share: 0.1, users: 8_000, ..Knobs::default() });
+        world.seen()
+    };
+    let (same, worse) = (run(0.01), run(0.045));
+    for seen in [&same, &worse] {
+        let method = &seen.line("error_rate").difference.as_ref().expect("difference").method;
+        assert_eq!(method, "conditional-binomial");
+    }
+    assert_eq!(same.state("error_rate"), "healthy", "within its margin of 5 points");
+    assert_eq!(worse.state("error_rate"), "regressed");
+}

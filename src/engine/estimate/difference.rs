@@ -17,9 +17,12 @@ const RARE_MAX: f64 = 0.05;
 const RARE_UNITS_MAX: f64 = 0.25;
 /// Of a rate of rare events, the shares of α that go to the ratio of rates, to control's rate,
 /// which only scales it, and to the difference by sums. Together they are all of it.
-const RATIO_SHARE: f64 = 0.75;
-const LEVEL_SHARE: f64 = 0.05;
-const SUMS_SHARE: f64 = 0.2;
+const RATIO_SHARE: f64 = 0.9;
+const LEVEL_SHARE: f64 = 0.02;
+const SUMS_SHARE: f64 = 0.08;
+/// Planned share of the smaller of two arms below which first events say more than sums do. The
+/// plan is known before the data, so the route does not depend on them.
+pub const UNEVEN_MAX: f64 = 0.3;
 
 /// Name of the method that compares quantiles.
 pub const BY_RANKS: &str = "histogram-ranks";
@@ -31,7 +34,7 @@ pub struct Ask {
     pub alpha: f64,
     /// Units of arm and control.
     pub units: (f64, f64),
-    /// First events of units by allocation, where the plan is known throughout.
+    /// First events of units by allocation, where the plan is known throughout and uneven.
     pub arrivals: Option<Vec<Arrivals>>,
     /// Levels of arm and control with what a covariate explains taken out of them.
     pub adjusted: Option<(Ratio, Ratio)>,

@@ -238,7 +238,7 @@ impl<'a> Desk<'a, '_> {
     }
 
     /// First events of units by the allocation in which the units were first seen; none unless
-    /// the shares were planned in all of them and units were drawn as planned.
+    /// the shares were planned in all of them, are uneven now, and units were drawn as planned.
     fn arrivals(&self, origin: Origin, arm: Sym, control: Sym) -> Option<Vec<Arrivals>> {
         if self.ratio.moved {
             return None;
@@ -253,8 +253,12 @@ impl<'a> Desk<'a, '_> {
             rows.entry(draw.plan).or_default().1 += count(n);
         });
         let planned = |at: u32, arm: Sym| self.scene.context.planned(self.experiment, at, arm);
-        // A plan is needed even before the first event, or the route would change with it.
-        planned(self.scene.context.allocation(self.experiment, self.scene.now), arm)?;
+        // The present plan decides the route: it must not change with the first event.
+        let now = self.scene.context.allocation(self.experiment, self.scene.now);
+        let (to, of) = (planned(now, arm)?, planned(now, control)?);
+        if to.min(of) / (to + of) >= difference::UNEVEN_MAX {
+            return None;
+        }
         rows.into_iter()
             .map(|(at, (treated, own))| {
                 let (to, of) = (planned(at, arm)?, planned(at, control)?);
