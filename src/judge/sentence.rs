@@ -51,7 +51,7 @@ pub fn sentence(ruling: &Ruling, told: &Told<'_>) -> String {
         State::Better => format!("{metric} is better in {arm} than in {control}{by}."),
         State::Healthy => {
             let margin = told.margin.unwrap_or("its margin");
-            format!("{metric} in {arm} is not worse than in {control} by {margin}{by}.")
+            format!("{metric} in {arm} is not worse than in {control} by more than {margin}{by}.")
         }
         State::Inconclusive => undecided(ruling, told, &by),
     }

@@ -220,7 +220,7 @@ fn class_of(state: &str) -> &'static str {
 
 /// What decides, then scores, then the metrics people look at first.
 fn columns(site: &SiteView) -> Vec<String> {
-    const USUAL: [&str; 4] = ["error_rate", "latency_p95", "time_to_first_token", "cost"];
+    const USUAL: [&str; 3] = ["error_rate", "latency_p95", "cost"];
     let lines = || site.arms.iter().flat_map(|arm| &arm.metrics);
     let decides = |line: &&MetricLine| line.verdict.as_ref().is_some_and(|v| v.decides);
     let deciding = lines().filter(decides).map(|line| line.name.as_str());
