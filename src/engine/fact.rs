@@ -123,6 +123,8 @@ pub enum FactBody {
         metric: Sym,
         /// Whether it has a score.
         scored: bool,
+        /// What the score stands for, in millionths: the inverse of its chance to be picked.
+        picked_micro: u64,
         /// From the end of the call to its score, microseconds.
         delay_us: Option<u64>,
         /// Weight in millionths.

@@ -193,8 +193,8 @@ impl Measure {
     pub fn per_unit(self) -> f64 {
         match self {
             Measure::Call(from) => from.per_unit(),
-            Measure::Score(..) => Origin::Score.per_unit(),
-            Measure::Label(..) | Measure::Coverage(_) => 1.0,
+            Measure::Score(..) | Measure::Coverage(_) => Origin::Score.per_unit(),
+            Measure::Label(..) => 1.0,
         }
     }
 }

@@ -43,6 +43,15 @@ fn scores_that_are_missing_more_often_in_one_arm_are_said() {
 }
 
 #[test]
+fn scores_that_say_how_they_were_picked_are_not_missing() {
+    let mut world = World::new(settings(), 13);
+    let b = Does { judged: 0.6, quality: 0.86, ..USUAL };
+    world.run(90, &Knobs { b, logged: true, ..Knobs::default() });
+    let seen = world.seen();
+    assert_eq!(seen.state("answer_ok"), "better", "{:?}", seen.reasons("answer_ok"));
+}
+
+#[test]
 fn scores_that_come_later_than_they_mature_hold_the_test() {
     let mut world = World::new(settings(), 14);
     world.run(60, &Knobs { delay: 5, ..Knobs::default() });

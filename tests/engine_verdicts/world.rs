@@ -52,6 +52,8 @@ pub struct Knobs {
     pub named: bool,
     /// Minutes from a call to its score.
     pub delay: u64,
+    /// Scores say with which chance their call was picked for them.
+    pub logged: bool,
     /// Units say a covariate that explains this much of their quality.
     pub covariate: f64,
 }
@@ -67,6 +69,7 @@ impl Default for Knobs {
             crossing: 0.0,
             named: true,
             delay: 0,
+            logged: false,
             covariate: 0.0,
         }
     }
@@ -241,7 +244,7 @@ impl World {
                 annotator: Sym::NONE,
                 id: self.calls,
                 time: end + knobs.delay * MINUTE,
-                picked_ppm: None,
+                picked_ppm: knobs.logged.then_some((does.judged * 1e6) as u32),
             }));
         }
     }

@@ -5,7 +5,7 @@
 mod feed;
 mod random;
 pub mod scenario;
-mod settings;
+pub mod settings;
 pub mod traffic;
 mod wire;
 

@@ -10,9 +10,6 @@ use crate::stats::ratio::{Ratio, design_effect_of_rate, ratio, ratio_wide};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// A design effect from so few groups is uncertain by a third; it is taken for larger.
-const TAIL_CAUTION: f64 = 1.25;
-
 /// Runs that are seen as one.
 #[derive(Clone, Debug, Default)]
 pub struct Pool<'a> {
@@ -116,8 +113,7 @@ impl<'a> Pooled<'a> {
             }
         }
         let n: i64 = rows.iter().map(|row| row.1).sum();
-        ratio(&rows)
-            .map_or(1.0, |found| (design_effect_of_rate(&found, n as f64) * TAIL_CAUTION).max(1.0))
+        ratio(&rows).map_or(1.0, |found| design_effect_of_rate(&found, n as f64))
     }
 }
 

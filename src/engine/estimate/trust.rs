@@ -2,13 +2,14 @@
 //! scores missing alike in all arms, and one grader for both.
 
 use super::line::Line;
-use super::pool::Pool;
+use super::pool::{Pool, Pooled};
 use super::scale;
 use crate::engine::context::Context;
 use crate::engine::tally::Tally;
 use crate::judge::family::ALPHA_TRUST;
 use crate::model::verdict::Reason;
 use crate::model::{Measure, Nanos, Sym};
+use crate::stats::ratio::{Ratio, design_effect_of_rate};
 use crate::stats::{contrast, sample_ratio, sequence};
 use std::collections::BTreeMap;
 
@@ -103,7 +104,8 @@ pub enum Missing {
 }
 
 /// The test of missing scores of a declared metric at α 0.001: the share of matured calls that
-/// have a score, arm against control, as a ratio metric.
+/// have a score, arm against control, as a ratio metric. A score that was picked with a logged
+/// chance stands for as many calls as that says.
 pub fn missing(
     metric: &str,
     (arm, control): (&Pool<'_>, &Pool<'_>),
@@ -121,19 +123,26 @@ pub fn missing(
     if late {
         return Missing::Held;
     }
-    let (Some(ra), Some(rc)) = (a.ratio(1.0), c.ratio(1.0)) else { return Missing::Alike };
-    let rarer = |share: f64, n: f64| share.min(1.0 - share) * n;
-    let pooled = (ra.estimate * a.n_eff() + rc.estimate * c.n_eff()) / (a.n_eff() + c.n_eff());
-    let enough = rarer(pooled, a.n_eff().min(c.n_eff())) >= MISSING_MIN
-        && units.0.min(units.1) >= MISSING_UNITS_MIN;
-    if !enough {
+    let per_unit = measure.per_unit();
+    let (Some(ra), Some(rc)) = (a.ratio(per_unit), c.ratio(per_unit)) else {
+        return Missing::Alike;
+    };
+    // Whatever they stand for, so many calls have a score.
+    let scored = |sums: &Pooled<'_>| sums.histogram().map_or(0, |delays| delays.count()) as f64;
+    let share = (scored(&a) + scored(&c)) / (a.n + c.n) as f64;
+    let rarer = share.min(1.0 - share) * a.n.min(c.n) as f64;
+    if rarer < MISSING_MIN || units.0.min(units.1) < MISSING_UNITS_MIN {
         return Missing::Alike;
     }
+    let mut found = contrast::difference(&ra, &rc);
+    let is_rate = |ratio: &Ratio, sums: &Pooled<'_>| {
+        (ratio.estimate - scored(sums) / sums.n as f64).abs() < 1e-3
+    };
+    if is_rate(&ra, &a) && is_rate(&rc, &c) {
+        let deff = design_effect_of_rate(&ra, a.n_eff()).max(design_effect_of_rate(&rc, c.n_eff()));
+        found = contrast::floor_of_rates(found, share, c.n_eff(), a.n_eff(), deff);
+    }
     // The metric's own effect scale says nothing of missing scores.
-    let found = contrast::difference(&ra, &rc);
-    let deff = [(&ra, a.n_eff()), (&rc, c.n_eff())]
-        .map(|(ratio, n)| crate::stats::ratio::design_effect_of_rate(ratio, n));
-    let found = contrast::floor_of_rates(found, pooled, c.n_eff(), a.n_eff(), deff[0].max(deff[1]));
     let gain = scale(None, units.0 + units.1, ALPHA_TRUST).gain(found.variance);
     let interval = sequence::interval(found.estimate, found.variance, gain, ALPHA_TRUST);
     match interval.contains(0.0) {

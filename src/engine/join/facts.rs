@@ -220,11 +220,13 @@ fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out:
         let counts = |s: &&Score| {
             !s.failed && s.name == *evaluation && grader.is_none_or(|g| g == s.grader.name)
         };
-        let first = scores.iter().filter(counts).map(|score| score.time).min();
-        let delay_us = first.map(|at| at.saturating_sub(call.end) / 1_000);
+        let first = scores.iter().filter(counts).min_by_key(|score| (score.time, score.id));
+        let delay_us = first.map(|score| score.time.saturating_sub(call.end) / 1_000);
+        let picked_micro = inverse_micro(first.and_then(|score| score.picked_ppm));
         let weight_micro = numbers.weight_micro;
         let scored = first.is_some();
-        let body = FactBody::Coverage { metric: *metric, scored, delay_us, weight_micro };
+        let metric = *metric;
+        let body = FactBody::Coverage { metric, scored, picked_micro, delay_us, weight_micro };
         out.push(Fact { body, ..*call });
     }
 }

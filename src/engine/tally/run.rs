@@ -111,8 +111,9 @@ impl Run {
                     self.sum(measure, fact, weigh(1, *weight_micro), *weight_micro, None, sign);
                 }
             }
-            FactBody::Coverage { metric, scored, delay_us, weight_micro } => {
-                let y = weigh(i64::from(*scored), *weight_micro);
+            FactBody::Coverage { metric, scored, picked_micro, delay_us, weight_micro } => {
+                let picked = i64::try_from(*picked_micro).unwrap_or(i64::MAX);
+                let y = weigh(if *scored { picked } else { 0 }, *weight_micro);
                 self.sum(Measure::Coverage(*metric), fact, y, *weight_micro, *delay_us, sign);
             }
         }

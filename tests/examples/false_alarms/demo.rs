@@ -5,8 +5,8 @@ use super::spread::spread;
 use armspan::app::fold::Fold;
 use armspan::app::replay;
 use armspan::cli::demo::scenario::Scenario;
+use armspan::cli::demo::settings;
 use armspan::cli::demo::traffic::{DAY, EXPERIMENT, Traffic};
-use armspan::config::{Config, parse};
 use armspan::engine::watch::sites;
 use armspan::model::verdict::State;
 use armspan::model::*;
@@ -17,22 +17,6 @@ use std::io::{Result, Write, stderr};
 use std::path::Path;
 
 const BASE: Nanos = 20_775 * DAY;
-/// As `src/cli/demo/settings.rs` has it.
-const TEXT: &str = r#"
-experiments:
-  support-bot:
-    control: A
-    unit: user.id
-    family: {primary: [answer_ok], rollback: [latency_p95, error_rate]}
-    split: {A: 0.34, B: 0.33, C: 0.33}
-metrics:
-  answer_ok: {role: quality, from: score, grader: judge, direction: increase, range: [0, 1], effect_scale: 0.03, matures_after: 5m}
-  latency_p95: {role: guardrail, from: latency, quantile: 0.95, direction: decrease, margin: "10%"}
-  error_rate: {role: guardrail, from: error, direction: decrease, margin: 0.01, ceiling: 0.05}
-prices:
-  gpt-4o-mini: {input: 0.15, cached_input: 0.075, output: 0.60, per: 1000000}
-"#;
-
 /// Counts days on which a verdict ever claims something.
 pub fn count(task: &Task, out: &mut impl Write) -> Result<()> {
     let days = spread(task.threads, task.count, |number| day(task.seed + number as u64));
@@ -50,8 +34,7 @@ pub fn count(task: &Task, out: &mut impl Write) -> Result<()> {
 
 /// What was claimed on a day.
 fn day(seed: u64) -> Vec<&'static str> {
-    let file = parse(TEXT, Path::new("demo.yaml"), &|_| None).expect("the config is valid");
-    let config = Config::new(file).expect("the config is valid");
+    let config = settings::config(Scenario::Null, Path::new("nowhere")).expect("a config");
     let normalizer = replay::normalizer(&config);
     let mut fold = Fold::new(config.settings());
     let mut traffic = Traffic::new(Scenario::Null, seed, BASE);
