@@ -149,15 +149,7 @@ fn by_events(
     let over = |least: f64| times(ratio.shifted(-least), level);
     let estimate = arm.ratio.estimate - control.ratio.estimate;
     let interval = around(over(1.0), estimate);
-    let excess = margin.and_then(|(margin, direction)| {
-        Some(match (margin, direction) {
-            (_, Direction::Unknown) => return None,
-            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
-            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
-            (Margin::Relative(m), Direction::Decrease) => over(1.0 + m),
-            (Margin::Relative(m), Direction::Increase) => over(1.0 - m).scaled(-1.0),
-        })
-    });
+    let excess = excess(margin, interval, &|m| over(1.0 + m));
     let few = ask.units.0.min(ask.units.1) < UNITS_MIN_BOUNDED;
     let log_e = rare::log_e(rows, rare::KAPPA, 1.0);
     Compared {
@@ -169,6 +161,22 @@ fn by_events(
         unmet: if few { vec![Reason::Units] } else { Vec::new() },
         spread: None,
     }
+}
+
+/// The harm minus the margin, from the interval of the difference; `relative` gives the interval
+/// of arm − (1 + m)·control. None without a margin or a direction.
+fn excess(
+    margin: Option<(Margin, Direction)>,
+    difference: Interval,
+    relative: &dyn Fn(f64) -> Interval,
+) -> Option<Interval> {
+    Some(match margin? {
+        (_, Direction::Unknown) => return None,
+        (Margin::Absolute(m), Direction::Decrease) => difference.shifted(-m),
+        (Margin::Absolute(m), Direction::Increase) => difference.scaled(-1.0).shifted(-m),
+        (Margin::Relative(m), Direction::Decrease) => relative(m),
+        (Margin::Relative(m), Direction::Increase) => relative(-m).scaled(-1.0),
+    })
 }
 
 /// All products of a number in `a` with one in `b`, which is not negative.
@@ -208,15 +216,7 @@ fn by_sums(
     };
     let plain = over(1.0);
     let interval = plain.interval;
-    let excess = margin.and_then(|(margin, direction)| {
-        Some(match (margin, direction) {
-            (_, Direction::Unknown) => return None,
-            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
-            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
-            (Margin::Relative(m), Direction::Decrease) => over(1.0 + m).interval,
-            (Margin::Relative(m), Direction::Increase) => over(1.0 - m).interval.scaled(-1.0),
-        })
-    });
+    let excess = excess(margin, interval, &|m| over(1.0 + m).interval);
     Compared {
         estimate: plain.estimate,
         interval,
@@ -242,17 +242,7 @@ fn by_ranks(
         tail.histogram.quantile(tail.q).map_or(0.0, |(l, u)| (l * u).sqrt() / tail.per_unit)
     };
     let interval = quantile::difference(a, c);
-    let excess = margin.and_then(|(margin, direction)| {
-        Some(match (margin, direction) {
-            (_, Direction::Unknown) => return None,
-            (Margin::Absolute(m), Direction::Decrease) => interval.shifted(-m),
-            (Margin::Absolute(m), Direction::Increase) => interval.scaled(-1.0).shifted(-m),
-            (Margin::Relative(m), Direction::Decrease) => quantile::relative_excess(a, c, m),
-            (Margin::Relative(m), Direction::Increase) => {
-                quantile::relative_excess(a, c, -m).scaled(-1.0)
-            }
-        })
-    });
+    let excess = excess(margin, interval, &|m| quantile::relative_excess(a, c, m));
     let few = ask.units.0.min(ask.units.1) < UNITS_MIN_BOUNDED;
     Compared {
         estimate: middle(arm) - middle(control),

@@ -96,7 +96,6 @@ fn base(
     units: f64,
 ) -> MetricLine {
     let definition = &line.definition;
-    let scored = line.scored.filter(|_| line.grader.is_some() || line.scored == Some(0));
     MetricLine {
         name: definition.name.clone(),
         role: definition.metric.role,
@@ -105,7 +104,7 @@ fn base(
         definition: definition.hash.clone(),
         grader: line.grader.and_then(|grader| grader_line(engine, &grader)),
         calls: line.calls,
-        scored: scored.or(line.scored),
+        scored: line.scored,
         units: line.grader.is_some().then_some(units as i64),
         level: found.map(|found| level_of(&found)),
         difference: None,

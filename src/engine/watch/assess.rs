@@ -52,6 +52,8 @@ pub struct SiteAssessment<'a> {
 pub struct ArmAssessment<'a> {
     /// The arm.
     pub arm: Sym,
+    /// Its runs.
+    pub pool: Pool<'a>,
     /// Its metrics.
     pub lines: Vec<Assessed<'a>>,
     /// What its family says to do; none for control and where nothing decides.

@@ -87,7 +87,7 @@ impl<'a> Desk<'a, '_> {
     /// Levels only: control, or an arm without one.
     fn alone(&self, arm: Sym, pool: &Pool<'a>, lines: Vec<Line<'a>>) -> ArmAssessment<'a> {
         let lines = lines.into_iter().map(|line| self.level(arm, pool, line)).collect();
-        ArmAssessment { arm, lines, rule: None, gate: Gate::Pass }
+        ArmAssessment { arm, pool: pool.clone(), lines, rule: None, gate: Gate::Pass }
     }
 
     fn level(&self, arm: Sym, pool: &Pool<'a>, line: Line<'a>) -> Assessed<'a> {
@@ -150,7 +150,7 @@ impl<'a> Desk<'a, '_> {
             out.push(self.judged(arm, pool, line, choice, control, state));
         }
         let (rule, gate) = self.rule(&out);
-        ArmAssessment { arm, lines: out, rule, gate }
+        ArmAssessment { arm, pool: pool.clone(), lines: out, rule, gate }
     }
 
     /// A line for every metric of the declared family that the arm's calls do not report.

@@ -13,7 +13,6 @@ use super::context::Context;
 use super::dictionary::Dictionary;
 use super::join::facts::Census;
 use super::tally::Tally;
-use crate::engine::estimate::Pool;
 use crate::model::verdict::{Reason, State};
 use crate::model::{Decision, MINUTE, Nanos, SetId, Settled, Sym, UnitKind, minute_of};
 use assess::{Assessed, Assessment, SiteAssessment, assess};
@@ -137,13 +136,12 @@ impl Watch {
     fn detect(&mut self, experiment: Sym, found: &Assessment<'_>, closed: u32, scene: &Scene<'_>) {
         for site in found.sites.iter().filter(|site| site.current && site.decides) {
             for arm in &site.arms {
-                let pool = pool(experiment, site, arm.arm, scene);
                 for line in arm.lines.iter().filter(|line| line.part.is_some()) {
                     let until = closed.saturating_sub(lag(line, scene));
                     let memory = self.verdicts.entry(experiment).or_default();
                     let own = memory.lines.entry(line.key(site, arm.arm)).or_default();
                     let drift = own.drift.get_or_insert_default();
-                    let Some(alarm) = drift.feed(&line.line, &pool, until) else { continue };
+                    let Some(alarm) = drift.feed(&line.line, &arm.pool, until) else { continue };
                     let watch = self.sites.entry((experiment, site.site)).or_default();
                     watch.push(ChangeEvent {
                         at: u64::from(alarm.onset) * MINUTE,
@@ -170,14 +168,6 @@ impl Watch {
     pub fn changes(&self, experiment: Sym, site: Sym) -> &[ChangeEvent] {
         self.sites.get(&(experiment, site)).map_or(&[], |watch| &watch.changes)
     }
-}
-
-/// The runs of an arm.
-fn pool<'a>(experiment: Sym, site: &SiteAssessment<'_>, arm: Sym, scene: &Scene<'a>) -> Pool<'a> {
-    let own =
-        |key: &super::fact::RunKey| (key.site, key.epoch, key.arm) == (site.site, site.epoch, arm);
-    let tally: &'a Tally = scene.tally;
-    Pool { runs: tally.runs_of(experiment).filter(|pair| own(pair.0)).map(|pair| pair.1).collect() }
 }
 
 /// Minutes after which a minute of a metric is complete.
