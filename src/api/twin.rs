@@ -22,6 +22,7 @@ pub fn to_proto(record: &model::RunRecord) -> proto::RunRecord {
             first_seen: record.window.first_seen.clone(),
             last_seen: record.window.last_seen.clone(),
             epoch: record.window.epoch,
+            closed: record.window.closed,
         }),
         traffic: Some(traffic(&record.traffic)),
         metrics: record.metrics.iter().map(metric).collect(),

@@ -13,8 +13,8 @@ use crate::log::LocalLog;
 use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
 use crate::normalize::Normalizer;
 use crate::otlp::{self, Receiver};
-use crate::sink::jsonl::Jsonl;
 use crate::sink::prometheus::Prometheus;
+use crate::sink::{self, jsonl::Jsonl};
 use crate::store;
 use crate::web;
 use anyhow::{Context as _, Result, bail};
@@ -243,8 +243,11 @@ fn snapshots(config: &Config) -> Snapshots {
 }
 
 fn recorder(config: &Config) -> Result<Recorder> {
-    let open = |sink: &crate::config::Sink| Jsonl::open(&sink.dir);
-    let mut files = config.sinks.iter().map(open).collect::<Result<Vec<Jsonl>, _>>()?;
+    let folder = |sink: &sink::Config| match sink {
+        sink::Config::Jsonl(jsonl) => Some(jsonl.dir.clone().unwrap_or(config.data.clone())),
+    };
+    let folders = config.sinks.iter().filter_map(folder);
+    let mut files = folders.map(|dir| Jsonl::open(&dir)).collect::<Result<Vec<Jsonl>, _>>()?;
     Ok(Box::new(move |records| {
         for file in &mut files {
             file.write(records)?;

@@ -1,8 +1,10 @@
 //! The config file as it is written: raw, nothing checked but types and names of keys.
 
-use super::scalar::{Secret, Size};
+use super::scalar::Size;
+use crate::model::Secret;
 use crate::model::metric::Metric;
 use crate::model::settings::{Experiment, Filter, Limits as Engine, Price, Settings, Span};
+use crate::sink;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ pub struct File {
     /// USD per model, for calls that report no cost.
     pub prices: BTreeMap<String, Price>,
     /// Where run records go.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<sink::Config>,
     /// How late data may come and still be counted.
     pub horizon: Span,
     /// How long a call waits for its arm, unit or prompt.
@@ -75,25 +77,6 @@ pub struct Identity {
     pub hash_key_id: String,
     /// Facets, or groups of them, that are recorded without splitting runs.
     pub observed: Vec<String>,
-}
-
-/// Where run records go.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Sink {
-    /// What it is.
-    pub kind: SinkKind,
-    /// Its folder; the data folder when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dir: Option<String>,
-}
-
-/// The kinds of sink there are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SinkKind {
-    /// `runs/YYYY-MM-DD.jsonl` under its folder.
-    Jsonl,
 }
 
 /// Limits of the engine and of the doors.
@@ -175,7 +158,7 @@ impl Default for File {
             flags: settings.flags,
             metrics: settings.metrics,
             prices: settings.prices,
-            sinks: vec![Sink { kind: SinkKind::Jsonl, dir: None }],
+            sinks: vec![sink::Config::Jsonl(sink::jsonl::Config::default())],
             horizon: settings.horizon,
             assignment_wait: settings.assignment_wait,
             epoch_min: settings.epoch_min,

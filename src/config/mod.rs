@@ -8,10 +8,11 @@ mod file;
 mod scalar;
 mod substitute;
 
+pub use crate::model::Secret;
 pub use check::{MAPPED, MAPPED_MAX, NAME_BYTES_MAX};
 pub use error::{Error, Fault, nearest};
-pub use file::{File, SinkKind};
-pub use scalar::{Secret, Size};
+pub use file::File;
+pub use scalar::Size;
 
 use crate::model::settings::{Settings, Span};
 use check::Faults;
@@ -41,7 +42,7 @@ pub struct Config {
     /// When a snapshot is made.
     pub snapshot: Snapshot,
     /// Where run records go.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<crate::sink::Config>,
     /// URL template of a trace, with `{trace_id}` and `{span_id}`.
     pub trace_link: Option<String>,
     /// Filter of our own log lines.
@@ -103,15 +104,6 @@ pub struct Snapshot {
     pub every: Span,
     /// Bytes of log since the last one.
     pub log_bytes: u64,
-}
-
-/// Where run records go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sink {
-    /// What it is.
-    pub kind: SinkKind,
-    /// Its folder.
-    pub dir: PathBuf,
 }
 
 /// What flags say; they win over everything.
@@ -228,13 +220,9 @@ impl Config {
 
     fn build(file: File, listen: Listen) -> Self {
         let data = PathBuf::from(&file.data);
-        let sink = |sink: &file::Sink| Sink {
-            kind: sink.kind,
-            dir: sink.dir.as_ref().map_or_else(|| data.clone(), PathBuf::from),
-        };
         Config {
             listen,
-            sinks: file.sinks.iter().map(sink).collect(),
+            sinks: file.sinks.clone(),
             normalize: Normalize {
                 mapping: file.mapping.clone(),
                 hash_key: file.identity.hash_key.clone(),

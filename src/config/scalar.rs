@@ -1,4 +1,4 @@
-//! Scalars of the config file: sizes such as `64MiB`, and secrets that never print.
+//! Scalars of the config file: sizes such as `64MiB`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,11 +8,6 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, JsonSchema)]
 #[schemars(with = "String")]
 pub struct Size(pub u64);
-
-/// Text that is shown as `(secret)` wherever it would be printed; empty means "none".
-#[derive(Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Secret(String);
 
 const UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
@@ -25,8 +20,6 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
     ("", 1),
 ];
-
-const HIDDEN: &str = "(secret)";
 
 // === impl Size ===
 
@@ -74,32 +67,6 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-// === impl Secret ===
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text itself; `None` when it is empty.
-    pub fn reveal(&self) -> Option<&str> {
-        (!self.0.is_empty()).then_some(self.0.as_str())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "\"\"" } else { HIDDEN })
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(if self.0.is_empty() { "" } else { HIDDEN })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,14 +81,5 @@ mod tests {
         assert_eq!(Size::parse("4096"), Ok(Size(4096)));
         assert!(Size::parse("many").expect_err("no size").contains("64MiB"));
         assert!(Size::parse("99999999999TiB").is_err());
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        let secret = Secret::new("hunter2");
-        let printed = format!("{secret:?} {}", serde_json::to_string(&secret).expect("json"));
-        assert!(!printed.contains("hunter2"), "{printed}");
-        assert_eq!(secret.reveal(), Some("hunter2"));
-        assert_eq!(Secret::default().reveal(), None);
     }
 }

@@ -100,7 +100,7 @@ sinks:
     assert_eq!(settings.metrics["latency_p95"].margin, Some(Margin::Relative(0.1)));
     assert_eq!(settings.metrics["answer_ok"].matures_after, Some(Span::seconds(300)));
     assert_eq!(settings.experiments["support-bot"].split["B"], 0.5);
-    assert_eq!(config.sinks[0].dir, PathBuf::from("./armspan-data/records"));
+    assert_eq!(config.sinks[0].name(), "jsonl:./armspan-data/records");
     let again = read_text(&config.effective()).expect("what is printed can be read");
     assert_eq!(again, config);
 }

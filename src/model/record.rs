@@ -135,6 +135,9 @@ pub struct Window {
     pub last_seen: String,
     /// The epoch.
     pub epoch: u32,
+    /// The epoch is over: another one of the site has begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// How much a run served.

@@ -3,7 +3,12 @@
 //! files themselves: the position and the runs of the last whole lines. So a record that is
 //! given again after a restart is written once, and a line that was torn by a crash is cut.
 
+use super::{Around, Failure, History, Settings, Sink};
+use crate::model::delivery::{Body, Item, ItemKind};
 use crate::model::record::RunRecord;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -11,6 +16,16 @@ use std::path::{Path, PathBuf};
 
 /// Bytes after which a day's file is followed by another one.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Settings.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Its folder; the data folder when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
 
 /// Why records could not be written. Nothing of the batch's last line is left in the file.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +82,36 @@ fn key(record: &RunRecord) -> (String, u32) {
 fn day(record: &RunRecord) -> String {
     let at = record.collector.exported_at.as_deref().unwrap_or(&record.window.last_seen);
     at.get(..10).unwrap_or("1970-01-01").to_owned()
+}
+
+// === impl Config ===
+
+impl Settings for Config {
+    fn target(&self) -> String {
+        self.dir.as_ref().map_or_else(|| "data".to_owned(), |dir| dir.display().to_string())
+    }
+
+    fn faults(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    fn open(&self, around: &Around) -> Result<Box<dyn Sink>, Failure> {
+        let opened = Jsonl::open(self.dir.as_deref().unwrap_or(&around.data));
+        Ok(Box::new(opened.map_err(|error| Failure::later(error.to_string()))?))
+    }
+}
+
+#[async_trait]
+impl Sink for Jsonl {
+    fn takes(&self, kind: ItemKind) -> bool {
+        kind == ItemKind::Cut
+    }
+
+    async fn deliver(&mut self, item: &Item, _history: &dyn History) -> Result<(), Failure> {
+        let Body::Cut(cut) = &item.body else { return Ok(()) };
+        self.write(&cut.records).map_err(|error| Failure::later(error.to_string()))?;
+        Ok(())
+    }
 }
 
 // === impl Jsonl ===

@@ -109,6 +109,9 @@ pub struct Window {
     pub last_seen: ::prost::alloc::string::String,
     #[prost(uint32, tag = "3")]
     pub epoch: u32,
+    /// The epoch is over: another one of the site has begun.
+    #[prost(bool, tag = "4")]
+    pub closed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Traffic {

@@ -24,7 +24,7 @@ pub(super) fn records(picture: &Picture<'_>, experiment: Sym) -> Vec<RunRecord> 
 
 fn record(picture: &Picture<'_>, place: Place, shown: &Shown<'_>) -> RunRecord {
     let engine = picture.engine;
-    let Place { experiment, site, arm, epoch } = place;
+    let Place { experiment, site, arm, .. } = place;
     let identity = engine.dictionary().set(shown.set);
     let run = &shown.run;
     let units = |what| picture.units(Group::Run(place, shown.set), what);
@@ -34,7 +34,7 @@ fn record(picture: &Picture<'_>, place: Place, shown: &Shown<'_>) -> RunRecord {
         config: identify::config(&identity),
         observed: observed::observed(engine, experiment, run),
         evidence: evidence::evidence(engine, run),
-        window: window(run, epoch),
+        window: window(engine, place, run),
         traffic: traffic(engine, experiment, arm, run, units(Sym::NONE)),
         metrics: run_metrics(picture, place, shown, &units),
         sample_ratio: Some(sample_ratio(picture, experiment)),
@@ -97,9 +97,15 @@ fn mode(engine: &Engine, run: &Run) -> String {
     if run.full.keys().any(offline) { "offline".into() } else { "online".into() }
 }
 
-fn window(run: &Run, epoch: u32) -> Window {
+fn window(engine: &Engine, place: Place, run: &Run) -> Window {
     let (first, last) = run.seen.unwrap_or_default();
-    Window { first_seen: time_text(first), last_seen: time_text(last), epoch }
+    let current = engine.context().current_epoch(place.experiment, place.site);
+    Window {
+        first_seen: time_text(first),
+        last_seen: time_text(last),
+        epoch: place.epoch,
+        closed: current.is_some_and(|current| current.epoch > place.epoch),
+    }
 }
 
 fn traffic(engine: &Engine, experiment: Sym, arm: Sym, run: &Run, units: i64) -> Traffic {

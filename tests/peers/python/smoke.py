@@ -1,0 +1,3 @@
+from clients import main
+
+main("python")
