@@ -129,3 +129,17 @@ class Server:
 
 # `finally` and atexit must run when a timeout ends this program, too.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def deliver(config, *cuts, expect=0):
+    """Delivers cuts (paths of JSON files) to the sink of a config entry by the example `deliver`; gives its stderr.
+    ARMSPAN_DELIVER names its binary; else that of the newest build is taken."""
+    named = os.environ.get("ARMSPAN_DELIVER")
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    found = [pathlib.Path(named)] if named else [folder / kind / "examples/deliver" for kind in ("release", "debug")]
+    found = sorted((path for path in found if path.exists()), key=lambda path: -path.stat().st_mtime)
+    if not found:
+        sys.exit("no example `deliver`: run cargo build --example deliver, or set ARMSPAN_DELIVER")
+    done = subprocess.run([found[0], json.dumps(config), *map(str, cuts)], capture_output=True, text=True, timeout=120)
+    check("exit code of deliver", done.returncode, expect)
+    return done.stderr
