@@ -4,7 +4,7 @@ use super::find::{self, RunPage, RunQuery};
 use super::intake::{self, Assignment, BODY_BYTES_MAX, Receipt, Score};
 use super::problem::Problem;
 use super::status::{Status, status};
-use super::{ApiState, SeriesQuery, compare, events, openapi};
+use super::{ApiState, SeriesQuery, compare, events, openapi, outbox};
 use crate::model::id::{MINUTE, Nanos};
 use crate::model::record::RunRecord;
 use crate::model::view::{ExperimentView, LookPoint, SeriesPoint, View};
@@ -72,6 +72,8 @@ pub fn http_router(state: ApiState) -> Router {
         .route("/scores", post(scores))
         .route("/assignments", post(assignments))
         .route("/events", get(events::events))
+        .route("/outbox", get(outbox::outbox))
+        .route("/cuts", post(outbox::cut))
         .route("/status", get(read_status))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method);

@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 mod intake;
 mod openapi;
+mod outbox;
 mod problem;
 mod status;
 mod twin;
@@ -24,6 +25,7 @@ pub mod proto {
 pub use grpc::{run_service, score_service};
 pub use http::http_router;
 pub use openapi::openapi;
+pub use outbox::{Items, OutboxItem, OutboxPage, Outgoing};
 pub use status::{Status, status};
 pub use twin::to_proto;
 
@@ -53,6 +55,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Charts.
     pub series: Series,
+    /// What sinks get.
+    pub outgoing: Outgoing,
 }
 
 /// Which windows a chart wants.

@@ -5,6 +5,7 @@ use super::compare::Comparison;
 use super::find::RunPage;
 use super::http::{ExperimentList, SeriesPage};
 use super::intake::{Assignment, Receipt, Score};
+use super::outbox::{CutMade, OutboxPage};
 use super::problem::Problem;
 use super::status::Status;
 use crate::model::record::RunRecord;
@@ -37,7 +38,7 @@ const fn write(path: &'static str, summary: &'static str, body: &'static str) ->
 }
 
 /// Every route of the API.
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 16] = [
     read("/api/v1/experiments", "experiments", "ExperimentList"),
     read("/api/v1/experiments/{experiment}", "one experiment", "ExperimentView"),
     Route {
@@ -53,6 +54,11 @@ pub const ROUTES: [Route; 14] = [
     write("/api/v1/scores", "record scores", "Score"),
     write("/api/v1/assignments", "record assignments", "Assignment"),
     read("/api/v1/events", "change and verdict events", "text/event-stream"),
+    Route {
+        query: &["after", "limit"],
+        ..read("/api/v1/outbox", "what sinks got or will get, page by page", "OutboxPage")
+    },
+    Route { method: "post", ..read("/api/v1/cuts", "record all runs as they are now", "CutMade") },
     read("/api/v1/status", "what is received, waiting and rejected", "Status"),
     Route {
         answer: "application/json",
@@ -100,6 +106,8 @@ fn register(generator: &mut SchemaGenerator) {
     add::<Score>(generator);
     add::<Assignment>(generator);
     add::<Receipt>(generator);
+    add::<OutboxPage>(generator);
+    add::<CutMade>(generator);
     add::<Status>(generator);
     add::<Problem>(generator);
 }

@@ -1,11 +1,13 @@
 //! The status document: what came in, what became of it, what is full.
 
+use crate::model::delivery::SinkStatus;
 use crate::model::meter::Meter;
 use crate::model::reject::Reject;
 use crate::model::view::{Counts, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What is received, waiting and rejected.
@@ -29,6 +31,9 @@ pub struct Status {
     pub queue: Queue,
     /// What the engine counted.
     pub engine: Counts,
+    /// Where records and events go, by name.
+    #[serde(default)]
+    pub sinks: Vec<SinkStatus>,
 }
 
 /// What came in since the process began.
@@ -94,7 +99,12 @@ pub fn status(view: &View, meter: &Meter, depth: (u64, u64)) -> Status {
             in_flight_bytes: meter.in_flight_bytes.load(Relaxed),
         },
         engine: view.counts.clone(),
+        sinks: sinks(meter),
     }
+}
+
+fn sinks(meter: &Meter) -> Vec<SinkStatus> {
+    meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
 }
 
 fn received(meter: &Meter) -> Received {

@@ -90,6 +90,10 @@ pub fn state_over(log: Arc<FakeLog>) -> ApiState {
             let windows = vec![view::SeriesPoint { at, arm: "A".into(), n: 1.0, level: None }];
             view::Series { windows, ..view::Series::default() }
         }),
+        outgoing: Outgoing::new(
+            Arc::new(|_, _| Ok(Vec::new())),
+            tokio::sync::watch::channel(u64::MAX).1,
+        ),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The engine's thread: applies durable entries in order, writes decisions back into the log,
-//! publishes views, takes snapshots and hands records to the sink.
+//! publishes views, takes snapshots and puts records and events into the outbox.
 
 use super::fold::apply;
+use super::record::Recorder;
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::{LocalLog, Next, Tail};
 use crate::model::view::Series;
-use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, RunRecord, SECOND, Sym, View};
+use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, Sym, View};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -24,8 +25,6 @@ const PUBLISH: Duration = Duration::from_millis(500);
 const PUBLISH_SHARE: u32 = 10;
 /// How often a tick is written while something waits.
 const TICK: Duration = Duration::from_secs(1);
-/// Records of changed runs are due each hour of log time.
-const RECORD_EVERY: Nanos = 3_600 * SECOND;
 
 /// A question to the engine's thread.
 pub enum Ask {
@@ -48,9 +47,6 @@ pub struct Snapshots {
     pub keep: Nanos,
 }
 
-/// Takes run records when they are due.
-pub type Recorder = Box<dyn FnMut(&[RunRecord]) -> anyhow::Result<()> + Send>;
-
 /// The engine's thread and all it touches.
 pub struct Driver {
     /// All state.
@@ -71,7 +67,7 @@ pub struct Driver {
     pub asks: Receiver<Ask>,
     /// When to take a snapshot.
     pub snapshots: Snapshots,
-    /// Where records go.
+    /// Where records and events go.
     pub recorder: Recorder,
 }
 
@@ -84,7 +80,6 @@ struct Pace {
     saved_at: Position,
     bytes: u64,
     changed: bool,
-    recorded: Nanos,
     in_flight: BTreeSet<(Sym, Sym, u32)>,
     /// Position and log time of the snapshots of this process, oldest first.
     taken: VecDeque<(Position, Nanos)>,
@@ -104,7 +99,6 @@ impl Driver {
             saved_at: self.engine.position(),
             bytes: 0,
             changed: true,
-            recorded: self.engine.log_time(),
             in_flight: BTreeSet::new(),
             taken: VecDeque::new(),
         };
@@ -129,7 +123,8 @@ impl Driver {
         if let Body::Decision(decision) = &entry.body {
             pace.in_flight.remove(&(decision.experiment, decision.site, decision.number));
         }
-        let output = apply(&mut self.engine, position, entry);
+        let mut output = apply(&mut self.engine, position, entry);
+        self.recorder.take(&self.engine, &mut output);
         pace.changed = true;
         for decision in output.decisions {
             let key = (decision.experiment, decision.site, decision.number);
@@ -139,11 +134,6 @@ impl Driver {
             }
         }
         self.applied.send_replace(position + 1);
-        let hour = self.engine.log_time() / RECORD_EVERY;
-        if output.cut || hour > pace.recorded / RECORD_EVERY {
-            pace.recorded = self.engine.log_time();
-            self.record();
-        }
     }
 
     fn look_around(&mut self, pace: &mut Pace) {
@@ -189,24 +179,13 @@ impl Driver {
         self.meter.ready.store(!self.log.poisoned(), Relaxed);
     }
 
-    fn record(&mut self) {
-        let view = self.engine.view();
-        let at = i128::from(view.log_time);
-        let exported = jiff::Timestamp::from_nanosecond(at).unwrap_or_default().to_string();
-        let mut records = view.runs;
-        for record in &mut records {
-            record.collector.exported_at = Some(exported.clone());
-        }
-        if let Err(error) = (self.recorder)(&records) {
-            tracing::error!(error = %error, "run records were not written; the next hour tries again");
-        }
-    }
-
     fn save(&mut self, pace: &mut Pace) {
         pace.saved = Instant::now();
         pace.bytes = 0;
         pace.saved_at = self.engine.position();
-        let saved = self.engine.state().map_err(anyhow::Error::from).and_then(|bytes| {
+        let recorded = self.recorder.sync(pace.saved_at).map_err(anyhow::Error::from);
+        let state = recorded.and_then(|()| Ok(self.engine.state()?));
+        let saved = state.and_then(|bytes| {
             let (dir, version) = (&self.snapshots.dir, super::state_version());
             Ok(crate::store::save(dir, &version, pace.saved_at, &bytes)?)
         });

@@ -2,10 +2,12 @@
 
 pub mod clock;
 pub mod driver;
+pub mod export;
 pub mod files;
 pub mod fold;
 mod grpc;
 pub mod open;
+mod record;
 pub mod replay;
 pub mod server;
 pub mod telemetry;

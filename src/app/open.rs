@@ -1,6 +1,7 @@
 //! Opens a data folder: lock, log, newest snapshot, and the rest of the log applied to it.
 
 use super::fold::apply;
+use super::record::Recorder;
 use super::state_version;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -21,6 +22,10 @@ pub struct Data {
     pub tail: Tail,
     /// The state at the end of the log.
     pub engine: Engine,
+    /// What sinks get.
+    pub outbox: store::Outbox,
+    /// What an entry leads to goes through it into the outbox.
+    pub recorder: Recorder,
 }
 
 /// Opens the folder of a config.
@@ -30,7 +35,13 @@ pub fn open(config: &Config, accept_loss: bool, meter: &Arc<Meter>) -> Result<Da
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file = %file.display(), offset, "a torn last write was cut; it was never acknowledged");
     }
+    let outbox = store::Outbox::open(&config.data)?;
+    let (keep, bytes) = (config.outbox.keep.0, config.outbox.keep_bytes_max);
+    let mut recorder = Recorder::new(outbox.clone(), keep, bytes);
     let mut engine = restore(&config.data)?;
+    if engine.position() > outbox.position()? {
+        engine = without_outbox(engine, opened.first(), &outbox)?;
+    }
     if engine.position() > opened.next() {
         bail!(
             "the log in {} ends at position {} but the snapshot rests on {}: the end of the log is \
@@ -45,10 +56,27 @@ pub fn open(config: &Config, accept_loss: bool, meter: &Arc<Meter>) -> Result<Da
     for entry in opened.entries(from)? {
         let (position, entry) = entry?;
         // Decisions that a look makes here are in the log already, or are made again later.
-        apply(&mut engine, position, &entry);
+        let mut output = apply(&mut engine, position, &entry);
+        recorder.take(&engine, &mut output);
     }
     let (log, tail) = opened.start()?;
-    Ok(Data { lock, log, tail, engine })
+    Ok(Data { lock, log, tail, engine, outbox, recorder })
+}
+
+/// The outbox was lost, or is older than the snapshot: what it lacks comes from the log when
+/// that reaches back to its beginning.
+fn without_outbox(engine: Engine, first: Position, outbox: &store::Outbox) -> Result<Engine> {
+    if first == 0 {
+        tracing::warn!("the outbox is older than the snapshot; it is made again from the log");
+        return Ok(Engine::new(Default::default()));
+    }
+    tracing::error!(
+        from = outbox.position()?,
+        to = engine.position(),
+        "the outbox is older than the snapshot, and the log does not reach back: run records and \
+         events of these positions are missing in it; figures are not touched"
+    );
+    Ok(engine)
 }
 
 fn log_config(config: &Config, accept_loss: bool) -> log::Config {

@@ -3,9 +3,10 @@
 //! engine.
 
 use super::clock::{TurnClock, WallClock};
-use super::driver::{Ask, Driver, Recorder, Snapshots};
+use super::driver::{Ask, Driver, Snapshots};
+use super::export::{Exports, Shared};
 use super::open::{self, Data};
-use crate::api::{self, ApiState, SeriesQuery};
+use crate::api::{self, ApiState, Items, Outgoing, SeriesQuery};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::view::Query;
@@ -13,8 +14,8 @@ use crate::log::LocalLog;
 use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
 use crate::normalize::Normalizer;
 use crate::otlp::{self, Receiver};
+use crate::sink::Around;
 use crate::sink::prometheus::Prometheus;
-use crate::sink::{self, jsonl::Jsonl};
 use crate::store;
 use crate::web;
 use anyhow::{Context as _, Result, bail};
@@ -22,8 +23,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -49,6 +50,10 @@ pub struct Core {
     pub view: Arc<ArcSwap<View>>,
     /// Checked settings.
     pub config: Config,
+    /// What sinks get.
+    pub outbox: store::Outbox,
+    exports: Exports,
+    outgoing: Outgoing,
     applied: watch::Receiver<Position>,
     asks: mpsc::Sender<Ask>,
     engine: JoinHandle<Engine>,
@@ -91,7 +96,7 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Result<Core> {
         let clock = Arc::new(TurnClock::new(clock));
-        let Data { lock, log, tail, engine } = data;
+        let Data { lock, log, tail, engine, outbox, recorder } = data;
         let fresh = engine.position() == 0 || *engine.settings() != config.settings();
         let view = Arc::new(ArcSwap::from_pointee(engine.view()));
         let (asks, questions) = mpsc::channel();
@@ -106,8 +111,10 @@ impl Core {
             meter: meter.clone(),
             asks: questions,
             snapshots: snapshots(&config),
-            recorder: recorder(&config)?,
+            recorder,
         };
+        let shared = shared(&config, &outbox, &view, &meter);
+        let exports = Exports::start(&config.sinks, &shared)?;
         let thread = std::thread::Builder::new().name("engine".into());
         let engine = thread.spawn(move || driver.run()).context("cannot start the engine")?;
         let normalizer = Arc::new(super::replay::normalizer(&config));
@@ -118,6 +125,9 @@ impl Core {
             clock,
             view,
             config,
+            outgoing: Outgoing::new(items(&outbox), applied.clone()),
+            outbox,
+            exports,
             applied,
             asks,
             engine,
@@ -185,6 +195,14 @@ impl Core {
         if settings != self.config.settings() {
             self.configure(&settings).await?;
         }
+        if config.sinks != self.config.sinks || config.dashboard != self.config.dashboard {
+            let shared = shared(&config, &self.outbox, &self.view, &self.meter);
+            let fresh = Exports::start(&[], &shared)?;
+            // The same sink must not run twice, so the old ones end first.
+            std::mem::replace(&mut self.exports, fresh).stop().await;
+            self.meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.exports = Exports::start(&config.sinks, &shared)?;
+        }
         self.config = config;
         Ok(())
     }
@@ -212,6 +230,7 @@ impl Core {
             log: Arc::new(self.log.clone()),
             clock: self.clock.clone(),
             series: Arc::new(series),
+            outgoing: self.outgoing.clone(),
         }
     }
 
@@ -221,12 +240,14 @@ impl Core {
         if let Err(refused) = cut {
             tracing::warn!(%refused, "the last records could not be cut");
         }
-        let Core { log, engine, .. } = self;
+        let Core { log, engine, exports, .. } = self;
         let ended = tokio::task::spawn_blocking(move || {
             log.close();
             engine.join()
         });
-        match ended.await? {
+        let ended = ended.await?;
+        exports.stop().await;
+        match ended {
             Ok(engine) => Ok(engine),
             Err(_) => bail!("the engine's thread panicked; the log has everything it had"),
         }
@@ -242,18 +263,29 @@ fn snapshots(config: &Config) -> Snapshots {
     }
 }
 
-fn recorder(config: &Config) -> Result<Recorder> {
-    let folder = |sink: &sink::Config| match sink {
-        sink::Config::Jsonl(jsonl) => Some(jsonl.dir.clone().unwrap_or(config.data.clone())),
-    };
-    let folders = config.sinks.iter().filter_map(folder);
-    let mut files = folders.map(|dir| Jsonl::open(&dir)).collect::<Result<Vec<Jsonl>, _>>()?;
-    Ok(Box::new(move |records| {
-        for file in &mut files {
-            file.write(records)?;
+/// Reads items page by page.
+fn items(outbox: &store::Outbox) -> Items {
+    let outbox = outbox.clone();
+    Arc::new(move |mut after, limit| {
+        let mut out = Vec::new();
+        while out.len() < limit {
+            let next = outbox.next(after, &|_| true).map_err(|error| error.to_string())?;
+            let Some(item) = next else { break };
+            after = Some(item.key);
+            out.push(item);
         }
-        Ok(())
-    }))
+        Ok(out)
+    })
+}
+
+fn shared(
+    config: &Config,
+    outbox: &store::Outbox,
+    view: &Arc<ArcSwap<View>>,
+    meter: &Arc<Meter>,
+) -> Shared {
+    let around = Around { data: config.data.clone(), dashboard: config.dashboard.clone() };
+    Shared { outbox: outbox.clone(), view: view.clone(), meter: meter.clone(), around }
 }
 
 // === impl Doors ===

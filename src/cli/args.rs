@@ -61,12 +61,8 @@ pub enum Command {
     },
     /// Drive the engine from OTLP files or from our own log
     Replay(Replay),
-    /// Write run records to standard output
-    Export {
-        /// In which form.
-        #[command(subcommand)]
-        command: Export,
-    },
+    /// Deliver run records to a tool, or print them; what is there already stays as it is
+    Export(Export),
     /// Print completions for a shell
     Completions {
         /// Which shell.
@@ -218,17 +214,62 @@ pub enum Runs {
 }
 
 /// `export`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Export {
+    /// Which records.
+    #[command(flatten)]
+    pub range: ExportRange,
+    /// To which tool.
+    #[command(subcommand)]
+    pub kind: ExportKind,
+}
+
+/// Which records an export takes, and from where.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct ExportRange {
+    /// Only what was recorded from then on: RFC 3339, a day, or 24h for that long ago.
+    #[arg(long, global = true, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only what was recorded until then; else records are made as of now, too.
+    #[arg(long, global = true, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only of this experiment.
+    #[arg(long, global = true)]
+    pub experiment: Option<String>,
+    /// Take the settings of all sinks of the kind from this config file.
+    #[arg(long, global = true, value_name = "FILE", env = "ARMSPAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: GlobalServer,
+}
+
+/// As [`Server`], for a command with subcommands of its own.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct GlobalServer {
+    /// Address of a running server, such as http://127.0.0.1:4390.
+    #[arg(long, global = true, value_name = "URL", env = "ARMSPAN_SERVER")]
+    pub server: Option<String>,
+    /// Data folder, of a running server or of none.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// To which tool.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Export {
-    /// One run record a line
-    Jsonl {
-        /// Only of this experiment.
-        #[arg(long)]
-        experiment: Option<String>,
-        /// Where to ask.
-        #[command(flatten)]
-        server: Server,
-    },
+pub enum ExportKind {
+    /// How each sink of a running server does
+    Status,
+    /// One of the tools.
+    #[command(flatten)]
+    Sink(crate::sink::Config),
+}
+
+impl GlobalServer {
+    /// The same server.
+    pub fn get(&self) -> Server {
+        Server { server: self.server.clone(), data: self.data.clone() }
+    }
 }
 
 #[cfg(test)]

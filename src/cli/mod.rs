@@ -6,14 +6,14 @@ mod check;
 mod compare;
 pub mod demo;
 mod explain;
+mod export;
 pub mod print;
 pub mod read;
 mod replay;
 mod serve;
 
-use crate::sink::jsonl::records_jsonl;
 use anyhow::Result;
-use args::{Args, Arms, Command, Export, Runs};
+use args::{Args, Arms, Command, Runs};
 use clap::CommandFactory;
 use print::Data;
 use read::Client;
@@ -60,7 +60,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
         }
         Command::Version => writeln!(stdout(), "armspan {}", env!("CARGO_PKG_VERSION"))?,
-        Command::Export { command } => runtime()?.block_on(export(command))?,
+        Command::Export(export) => {
+            return runtime()?.block_on(export::export(export, args.output));
+        }
         Command::Status(_) | Command::Arms { .. } | Command::Runs { .. } => {
             let data = runtime()?.block_on(ask(&args.command))?;
             print_data(args, &data)?;
@@ -72,15 +74,6 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
 fn print_data(args: &Args, data: &Data) -> Result<()> {
     let mut out = stdout().lock();
     print::print(data, args.output, &mut out)?;
-    Ok(out.flush()?)
-}
-
-/// The form of an export is the command's own, and the bytes are those of the JSONL sink.
-async fn export(export: &Export) -> Result<()> {
-    let Export::Jsonl { experiment, server } = export;
-    let records = read::export(&Client::new(server)?, experiment).await?;
-    let mut out = stdout().lock();
-    out.write_all(records_jsonl(&records).as_bytes())?;
     Ok(out.flush()?)
 }
 

@@ -62,6 +62,21 @@ impl Client {
         }
     }
 
+    /// Asks for something to be done; none when the server wants it asked again a little later.
+    pub(super) async fn post(&self, path: &str) -> Result<Option<Json>> {
+        let url = format!("{}{path}", self.base);
+        let base = &self.base;
+        let sent = self.http.post(&url).send().await;
+        let answer = sent.with_context(|| format!("cannot reach {base}"))?;
+        let status = answer.status();
+        let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
+        match status.as_u16() {
+            200 => Ok(Some(json)),
+            429 | 503 => Ok(None),
+            _ => bail!("{}", json["detail"].as_str().unwrap_or("the server refused")),
+        }
+    }
+
     async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
         let given = filters.iter().filter_map(|pair| Some((pair.0, pair.1.as_deref()?)));
         let filters: Vec<(&str, &str)> = given.chain([("limit", "1000")]).collect();

@@ -49,6 +49,7 @@ pub fn check(file: &File, faults: &mut Faults) {
     times(file, faults);
     sizes(file, faults);
     links(file, faults);
+    sinks(file, faults);
 }
 
 fn named(name: &str, key: &str, faults: &mut Faults) {
@@ -251,9 +252,30 @@ fn sizes(file: &File, faults: &mut Faults) {
     }
 }
 
+fn sinks(file: &File, faults: &mut Faults) {
+    let mut names = BTreeSet::new();
+    for (at, sink) in file.sinks.iter().enumerate() {
+        for (key, what) in sink.settings().faults() {
+            faults.add(format!("sinks[{at}].{key}"), what);
+        }
+        let name = sink.name();
+        faults.expect(names.insert(name.clone()), &format!("sinks[{at}]"), || {
+            format!("{name} is there twice: what is delivered would be delivered twice")
+        });
+    }
+    let fits = file.outbox.keep >= Span::seconds(86_400);
+    faults.expect(fits, "outbox.keep", || "is at least 1d".into());
+    let fits = file.outbox.keep_bytes_max.0 >= 64 << 20;
+    faults.expect(fits, "outbox.keep_bytes_max", || "is at least 64MiB".into());
+}
+
 fn links(file: &File, faults: &mut Faults) {
+    let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    if let Some(url) = &file.links.dashboard {
+        faults.expect(is_web(url), "links.dashboard", || "is an http or https URL".into());
+    }
     let Some(template) = &file.links.trace else { return };
-    let web = template.starts_with("http://") || template.starts_with("https://");
+    let web = is_web(template);
     faults.expect(web && template.contains("{trace_id}"), "links.trace", || {
         "is an http or https URL that contains {trace_id}".into()
     });

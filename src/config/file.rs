@@ -45,6 +45,8 @@ pub struct File {
     pub limits: Limits,
     /// The log's files.
     pub log: LogFiles,
+    /// What is kept for sinks.
+    pub outbox: Outbox,
     /// When a snapshot is made; whichever comes first.
     pub snapshot: Snapshot,
     /// URL templates for links out of the records and pages.
@@ -125,6 +127,16 @@ pub struct LogFiles {
     pub keep_bytes_max: Size,
 }
 
+/// What is kept for sinks: records and events, delivered or not.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// How long.
+    pub keep: Span,
+    /// And how much at most.
+    pub keep_bytes_max: Size,
+}
+
 /// When a snapshot is made; whichever comes first.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -141,6 +153,8 @@ pub struct Snapshot {
 pub struct Links {
     /// Where a trace can be looked at.
     pub trace: Option<String>,
+    /// Where people open the dashboard, for links in reports; no placeholders.
+    pub dashboard: Option<String>,
 }
 
 // === defaults ===
@@ -158,6 +172,7 @@ impl Default for File {
             flags: settings.flags,
             metrics: settings.metrics,
             prices: settings.prices,
+            outbox: Outbox::default(),
             sinks: vec![sink::Config::Jsonl(sink::jsonl::Config::default())],
             horizon: settings.horizon,
             assignment_wait: settings.assignment_wait,
@@ -230,6 +245,12 @@ impl Limits {
             tally_bytes_max: self.tally_bytes_max.0,
             unit_cache_bytes: self.unit_cache_bytes.0,
         }
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox { keep: Span::seconds(183 * 86_400), keep_bytes_max: Size::mib(4 << 10) }
     }
 }
 

@@ -43,8 +43,10 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// Where run records go.
     pub sinks: Vec<crate::sink::Config>,
-    /// URL template of a trace, with `{trace_id}` and `{span_id}`.
-    pub trace_link: Option<String>,
+    /// What is kept for them.
+    pub outbox: Outbox,
+    /// Where people open the dashboard, without a slash at its end.
+    pub dashboard: Option<String>,
     /// Filter of our own log lines.
     pub log_level: String,
     settings: Settings,
@@ -104,6 +106,15 @@ pub struct Snapshot {
     pub every: Span,
     /// Bytes of log since the last one.
     pub log_bytes: u64,
+}
+
+/// What is kept for sinks, delivered or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outbox {
+    /// How long.
+    pub keep: Span,
+    /// How many bytes of it at most.
+    pub keep_bytes_max: u64,
 }
 
 /// What flags say; they win over everything.
@@ -235,7 +246,8 @@ impl Config {
                 keep_bytes_max: file.log.keep_bytes_max.0,
             },
             snapshot: Snapshot { every: file.snapshot.every, log_bytes: file.snapshot.log_bytes.0 },
-            trace_link: file.links.trace.clone(),
+            outbox: Outbox { keep: file.outbox.keep, keep_bytes_max: file.outbox.keep_bytes_max.0 },
+            dashboard: file.links.dashboard.as_ref().map(|u| u.trim_end_matches('/').to_owned()),
             log_level: file.log_level.clone(),
             settings: settings(&file),
             data,
@@ -271,6 +283,7 @@ fn settings(file: &File) -> Settings {
         assignment_wait: file.assignment_wait,
         epoch_min: file.epoch_min,
         matures_after: file.matures_after,
+        trace_link: file.links.trace.clone(),
         limits: file.limits.engine(),
     }
 }

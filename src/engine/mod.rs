@@ -13,6 +13,7 @@ pub mod view;
 pub mod watch;
 
 use crate::model::codec::Reader;
+use crate::model::delivery::{Event, HOUR, Why};
 use crate::model::{
     Body, Decision, Entry, Nanos, Observation, Position, Settings, Settled, Sym, minute_of,
 };
@@ -25,7 +26,7 @@ use tally::Tally;
 use watch::{Scene, Watch};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -48,8 +49,10 @@ pub struct Output {
     pub decisions: Vec<Decision>,
     /// A minute closed, or settings changed: there is something new to see.
     pub looked: bool,
-    /// Records are due.
-    pub cut: bool,
+    /// Why records are due, if they are.
+    pub cut: Option<Why>,
+    /// Verdicts and configurations that changed.
+    pub events: Vec<Event>,
 }
 
 /// What came of an entry.
@@ -94,18 +97,28 @@ impl Engine {
             }
             Body::Decision(decision) => {
                 output.looked = true;
+                if matches!(decision.what, Settled::Epoch { .. }) {
+                    output.cut = Some(Why::Epoch);
+                }
                 self.decide(decision)
             }
             Body::Cut => {
-                output.cut = true;
+                output.cut = Some(Why::Drain);
                 self.tick(now)
             }
         };
         let limits = self.context.settings.limits.clone();
         changes.iter().for_each(|change| self.tally.apply(change, &limits));
+        if now / HOUR > self.log_time / HOUR && self.log_time > 0 {
+            output.cut = Some(Why::Hour);
+        }
         self.log_time = now;
         self.position = position + 1;
         self.look(&mut output);
+        if output.looked {
+            let told = self.watch.take_told();
+            output.events = self.events(&told);
+        }
         Stepped::Done(output)
     }
 

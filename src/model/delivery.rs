@@ -62,7 +62,7 @@ pub enum Why {
 }
 
 /// Everything that is due at one position of the log.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Cut {
     /// The next position of the log: what comes from there on is not part of it.
     pub position: u64,
@@ -74,7 +74,8 @@ pub struct Cut {
     pub records: Vec<RunRecord>,
     /// Every experiment as it was.
     pub experiments: Vec<ExperimentView>,
-    /// Minutes of event time that were written to since the cut before and are over.
+    /// Minutes of event time of the hour that it shows; of a minute in several cuts the later
+    /// row is the better one.
     pub windows: Vec<WindowRow>,
 }
 
@@ -185,4 +186,46 @@ impl EventKind {
             EventKind::Change => "change",
         }
     }
+}
+
+/// How far a sink has come, as it is kept beside the items.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The last item that is done.
+    pub done: Option<ItemKey>,
+    /// Items delivered.
+    pub delivered: u64,
+    /// Items that the tool refused for ever.
+    pub refused: u64,
+    /// Why the last one was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// When the last one was delivered: wall clock, nanoseconds.
+    pub delivered_at: Nanos,
+}
+
+/// A sink as `/status` shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SinkStatus {
+    /// Kind and target.
+    pub name: String,
+    /// `idle`, `delivering`, `retrying` or `stopped`.
+    pub state: String,
+    /// Items that wait for it.
+    pub waiting: u64,
+    /// Items delivered, since it was first connected.
+    pub delivered: u64,
+    /// Items that the tool refused for ever.
+    pub refused: u64,
+    /// Attempts that failed, since the process began.
+    pub failures: u64,
+    /// When the last item was delivered, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// What went wrong last; absent after a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Why the tool refused an item, the last time it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
 }

@@ -1,6 +1,9 @@
 //! What the doors count: lock-free, shared by receivers, status page and `/metrics`.
 
+use super::delivery::SinkStatus;
 use super::reject::Reject;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Counters of everything that comes in, since the process began.
@@ -38,6 +41,8 @@ pub struct Meter {
     pub commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
     /// Sum of these times, microseconds.
     pub commit_us: AtomicU64,
+    /// How the sinks do, by name; each writes its own now and then.
+    pub sinks: Mutex<BTreeMap<String, SinkStatus>>,
 }
 
 /// Upper bounds of the commit histogram, in microseconds.

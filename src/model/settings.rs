@@ -36,6 +36,9 @@ pub struct Settings {
     pub epoch_min: Span,
     /// Age at which a call enters a metric of scores.
     pub matures_after: Span,
+    /// URL template of a trace, with `{trace_id}` and `{span_id}`, for the links of records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_link: Option<String>,
     /// Sizes and counts that a stranger cannot exceed.
     pub limits: Limits,
 }
@@ -202,6 +205,7 @@ impl Default for Settings {
             assignment_wait: Span::seconds(30),
             epoch_min: Span::seconds(3_600),
             matures_after: Span::seconds(15 * 60),
+            trace_link: None,
             limits: Limits::default(),
         }
     }

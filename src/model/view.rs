@@ -25,8 +25,55 @@ pub struct View {
     /// Histories of what decides, for charts.
     #[serde(default)]
     pub bands: Vec<Band>,
+    /// How calls are distributed, by arm.
+    #[serde(default)]
+    pub distributions: Vec<Distribution>,
     /// Counts of the engine.
     pub counts: Counts,
+}
+
+/// How the calls of an arm at a site are distributed over one quantity, all epochs: a base-2
+/// exponential histogram.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Distribution {
+    /// The experiment.
+    pub experiment: String,
+    /// The call site.
+    pub site: String,
+    /// The arm.
+    pub arm: String,
+    /// `latency`, `time_to_first_token`, `tokens_in`, `tokens_out` or `cost`.
+    pub quantity: String,
+    /// UCUM unit of all values here.
+    pub unit: String,
+    /// End of the earliest call, nanoseconds.
+    pub since: u64,
+    /// Calls with the quantity.
+    pub count: i64,
+    /// Sum of their values.
+    pub sum: f64,
+    /// Calls with the value 0.
+    pub zeros: i64,
+    /// Scale of the buckets: bucket i holds the values in (base^i, base^(i+1)] of `unit`, with
+    /// base = 2^(2^-scale).
+    pub scale: i32,
+    /// Buckets that are not empty, in order, with their counts.
+    pub buckets: Vec<(i32, i64)>,
+    /// Calls to look at.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// A call to look at.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Exemplar {
+    /// Its end, nanoseconds.
+    pub at: u64,
+    /// Its value.
+    pub value: f64,
+    /// Its trace.
+    pub trace_id: String,
+    /// Its span.
+    pub span_id: String,
 }
 
 /// The history of one deciding metric of an arm in its current epoch.

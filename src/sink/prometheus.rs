@@ -3,6 +3,7 @@
 
 mod encode;
 
+use crate::model::delivery::SinkStatus;
 use crate::model::meter::{COMMIT_BUCKETS, Meter};
 use crate::model::metric::Role;
 use crate::model::record::{MetricLine, RunRecord};
@@ -119,6 +120,33 @@ fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
         out.sample(name, &[], value as f64);
     }
     commits(out, meter);
+    sinks(out, meter);
+}
+
+/// How the sinks do.
+fn sinks(out: &mut Encoder, meter: &Meter) {
+    let sinks = meter.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+    const SUCCESS: &str = "armspan_export_last_success_timestamp_seconds";
+    out.family(SUCCESS, Kind::Gauge, "When a sink got something last.");
+    for sink in sinks.values() {
+        let at = sink.last_success.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        if let Some(at) = at {
+            let seconds = at.as_nanosecond() as f64 / 1e9;
+            out.sample(SUCCESS, &[("sink", &sink.name)], seconds);
+        }
+    }
+    let counts: [(&str, Kind, &str, fn(&SinkStatus) -> u64); 4] = [
+        ("armspan_export_waiting", Kind::Gauge, "Items that wait for a sink.", |s| s.waiting),
+        ("armspan_export_delivered_total", Kind::Counter, "Items delivered.", |s| s.delivered),
+        ("armspan_export_refused_total", Kind::Counter, "Items refused for ever.", |s| s.refused),
+        ("armspan_export_failures_total", Kind::Counter, "Attempts that failed.", |s| s.failures),
+    ];
+    for (name, kind, help, count) in counts {
+        out.family(name, kind, help);
+        for sink in sinks.values() {
+            out.sample(name, &[("sink", &sink.name)], count(sink) as f64);
+        }
+    }
 }
 
 fn commits(out: &mut Encoder, meter: &Meter) {

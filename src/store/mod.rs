@@ -2,10 +2,12 @@
 //! second server out, and the address of the server that runs.
 
 mod lock;
+mod outbox;
 mod server;
 mod snapshot;
 
 pub use lock::Lock;
+pub use outbox::{Outbox, Put};
 pub use server::Server;
 pub use snapshot::{newest_valid, save};
 
@@ -42,6 +44,10 @@ pub enum Error {
 }
 
 impl Error {
+    fn outbox(what: &'static str, path: &Path, source: fjall::Error) -> Error {
+        Error::io(what, path, std::io::Error::other(source))
+    }
+
     fn io(what: &'static str, path: &Path, source: std::io::Error) -> Error {
         Error::Io { what, path: path.to_owned(), source }
     }

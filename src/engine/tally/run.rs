@@ -87,12 +87,14 @@ pub const SECTIONS: usize = 16;
 /// The slowest and the latest call: places to start looking.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Exemplars {
-    /// Latency in microseconds, trace, span.
-    pub slowest: Option<(u64, TraceId, SpanId)>,
+    /// Latency in microseconds, end, trace, span of the slowest call without error.
+    pub slowest: Option<(u64, Nanos, TraceId, SpanId)>,
     /// End, trace, span of the latest failed call.
     pub failed: Option<(Nanos, TraceId, SpanId)>,
     /// End, trace, span of the latest call.
     pub latest: Option<(Nanos, TraceId, SpanId)>,
+    /// End, latency in microseconds, trace, span of the latest call without error.
+    pub answered: Option<(Nanos, u64, TraceId, SpanId)>,
 }
 
 // === impl Run ===
@@ -313,9 +315,10 @@ impl Exemplars {
     fn note(&mut self, fact: &Fact, call: &CallFact) {
         let at = (fact.trace, fact.span);
         let more = Exemplars {
-            slowest: Some((call.latency_us, at.0, at.1)).filter(|_| !call.failed),
+            slowest: Some((call.latency_us, fact.end, at.0, at.1)).filter(|_| !call.failed),
             failed: Some((fact.end, at.0, at.1)).filter(|_| call.failed),
             latest: Some((fact.end, at.0, at.1)),
+            answered: Some((fact.end, call.latency_us, at.0, at.1)).filter(|_| !call.failed),
         };
         self.merge(&more);
     }
@@ -324,6 +327,7 @@ impl Exemplars {
         self.slowest = self.slowest.max(other.slowest);
         self.failed = self.failed.max(other.failed);
         self.latest = self.latest.max(other.latest);
+        self.answered = self.answered.max(other.answered);
     }
 }
 

@@ -2,6 +2,8 @@
 //! each is a function of the state, so equal logs give equal documents.
 
 mod bands;
+mod cut;
+mod distribution;
 mod evidence;
 mod experiment;
 mod metrics;
@@ -68,16 +70,19 @@ pub(super) struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    fn new(engine: &'a Engine) -> Self {
+    /// Of everything, or of one experiment.
+    fn new(engine: &'a Engine, only: Option<Sym>) -> Self {
         let mut runs: BTreeMap<Place, Vec<(SetId, &'a Run)>> = BTreeMap::new();
-        for (key, run) in engine.tally.runs().filter(|pair| pair.1.calls > 0) {
+        let wanted = |experiment: Sym| only.is_none_or(|only| only == experiment);
+        let counted = |pair: &(&RunKey, &'a Run)| pair.1.calls > 0 && wanted(pair.0.experiment);
+        for (key, run) in engine.tally.runs().filter(counted) {
             runs.entry(Place::of(key)).or_default().push((key.set, run));
         }
         let shown: BTreeMap<Place, Vec<Shown<'a>>> =
             runs.into_iter().map(|(place, runs)| (place, engine.shown(&runs))).collect();
         let units = distinct(engine, &shown);
         let scene = engine.scene();
-        let known = engine.context.experiments.keys();
+        let known = engine.context.experiments.keys().filter(|e| wanted(**e));
         let assessments = known.map(|e| (*e, engine.watch.assess(*e, &scene))).collect();
         Picture { engine, config: engine.config_hash(), shown, units, assessments }
     }
@@ -176,7 +181,7 @@ fn groups(key: &RunKey, shown: &BTreeMap<Place, Vec<Shown<'_>>>) -> Vec<Group> {
 impl Engine {
     /// Everything there is to see at this position.
     pub fn view(&self) -> View {
-        let picture = Picture::new(self);
+        let picture = Picture::new(self, None);
         let experiments: Vec<Sym> = self.visible();
         let runs = experiments.iter().flat_map(|e| record::records(&picture, *e)).collect();
         View {
@@ -186,6 +191,7 @@ impl Engine {
             experiments: experiments.iter().map(|e| experiment::experiment(&picture, *e)).collect(),
             runs,
             bands: bands::bands(&picture),
+            distributions: distribution::distributions(&picture, &experiments),
             counts: self.counts(),
         }
     }

@@ -39,7 +39,7 @@ fn record(picture: &Picture<'_>, place: Place, shown: &Shown<'_>) -> RunRecord {
         metrics: run_metrics(picture, place, shown, &units),
         sample_ratio: Some(sample_ratio(picture, experiment)),
         changes: changes(engine, experiment, site, Some(arm)),
-        links: links(run),
+        links: links(engine, run),
         cases: cases(engine, run),
         collector: Collector {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -162,15 +162,16 @@ pub(super) fn changes(
         .collect()
 }
 
-fn links(run: &Run) -> Vec<Link> {
-    let link = |rel: &str, trace: crate::model::TraceId, span: crate::model::SpanId| Link {
-        rel: rel.to_owned(),
-        trace_id: trace.to_string(),
-        span_id: span.to_string(),
-        href: None,
+fn links(engine: &Engine, run: &Run) -> Vec<Link> {
+    let template = engine.settings().trace_link.as_deref();
+    let link = |rel: &str, trace: crate::model::TraceId, span: crate::model::SpanId| {
+        let (trace_id, span_id) = (trace.to_string(), span.to_string());
+        let fill = |url: &str| url.replace("{trace_id}", &trace_id).replace("{span_id}", &span_id);
+        Link { rel: rel.to_owned(), href: template.map(fill), trace_id, span_id }
     };
     let found = &run.exemplars;
-    let rows = [("slowest", found.slowest), ("failed", found.failed), ("latest", found.latest)];
+    let slowest = found.slowest.map(|(_, at, trace, span)| (at, trace, span));
+    let rows = [("slowest", slowest), ("failed", found.failed), ("latest", found.latest)];
     rows.into_iter().filter_map(|(rel, at)| at.map(|at| link(rel, at.1, at.2))).collect()
 }
 

@@ -92,16 +92,11 @@ impl Engine {
                 collect(&mut cells, arm, sums, step, query);
             }
         }
-        let quantile = declared.as_ref().and_then(|metric| metric.quantile);
-        let per_unit = declared.as_ref().map_or(Origin::Score.per_unit(), |m| m.from.per_unit());
-        let count = declared.is_some_and(|metric| metric.from == Origin::Calls);
         cells
             .into_iter()
-            .map(|((at, arm), cell)| SeriesPoint {
-                at: time_text(u64::from(at) * step.nanos()),
-                arm,
-                n: cell.w as f64 / 1e6,
-                level: level(&cell, quantile, per_unit, count),
+            .map(|((at, arm), cell)| {
+                let (n, level) = point(&cell, declared.as_ref());
+                SeriesPoint { at: time_text(u64::from(at) * step.nanos()), arm, n, level }
             })
             .collect()
     }
@@ -124,7 +119,7 @@ fn collect(
     }
 }
 
-fn is_of(measure: &Measure, name: &str, declared: Option<&Metric>) -> bool {
+pub(super) fn is_of(measure: &Measure, name: &str, declared: Option<&Metric>) -> bool {
     match (measure, declared) {
         (Measure::Call(origin), Some(metric)) => metric.from == *origin,
         (Measure::Score(found, grader), Some(metric)) if metric.from == Origin::Score => {
@@ -135,6 +130,14 @@ fn is_of(measure: &Measure, name: &str, declared: Option<&Metric>) -> bool {
         (Measure::Score(found, _), None) => *found == Sym::of(name),
         _ => false,
     }
+}
+
+/// Calls and level of a cell; a metric that is not declared is a mean of scores.
+pub(super) fn point(cell: &Cell, metric: Option<&Metric>) -> (f64, Option<f64>) {
+    let quantile = metric.and_then(|metric| metric.quantile);
+    let per_unit = metric.map_or(Origin::Score.per_unit(), |m| m.from.per_unit());
+    let count = metric.is_some_and(|metric| metric.from == Origin::Calls);
+    (cell.w as f64 / 1e6, level(cell, quantile, per_unit, count))
 }
 
 fn level(cell: &Cell, quantile: Option<f64>, per_unit: f64, count: bool) -> Option<f64> {

@@ -32,6 +32,40 @@ pub struct Watch {
     pub looked: u32,
     sites: BTreeMap<(Sym, Sym), SiteWatch>,
     verdicts: BTreeMap<Sym, ExperimentMemory>,
+    /// What the looks of the entry that is being applied have to tell; empty between entries.
+    #[serde(skip)]
+    told: Vec<Told>,
+}
+
+/// Something that changed, to be told outside.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Told {
+    /// The experiment.
+    pub experiment: Sym,
+    /// The call site.
+    pub site: Sym,
+    /// The arm; [`Sym::NONE`] for what concerns all.
+    pub arm: Sym,
+    /// The look, or when the new value was first seen.
+    pub at: Nanos,
+    /// What it is.
+    pub what: What,
+}
+
+/// What changed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum What {
+    /// The state of a verdict that decides.
+    Verdict {
+        /// The metric.
+        metric: Sym,
+        /// The grader of its scores.
+        grader: Sym,
+        /// The state before.
+        was: Option<State>,
+    },
+    /// Something in the arm.
+    Change(ChangeEvent),
 }
 
 /// What looks remember of a site.
@@ -40,6 +74,9 @@ pub struct SiteWatch {
     arms: BTreeMap<Sym, ArmWatch>,
     /// What changed, oldest first.
     pub changes: Vec<ChangeEvent>,
+    /// Of these, what was added by the entry that is being applied.
+    #[serde(skip)]
+    fresh: Vec<ChangeEvent>,
 }
 
 /// What looks remember of an arm at a site.
@@ -123,8 +160,16 @@ impl Watch {
         for site in &found.sites {
             for arm in &site.arms {
                 for line in arm.lines.iter().filter(|line| line.ruling.is_some()) {
-                    let own = memory.lines.entry(line.key(site, arm.arm)).or_default();
+                    let key = line.key(site, arm.arm);
+                    let own = memory.lines.entry(key).or_default();
+                    let before = (own.since > 0).then_some(own.state);
                     note(own, line, site, closed, &mut room);
+                    if site.current && line.part.is_some() && is_news(before, own.state) {
+                        let (metric, grader) = (key.metric, key.grader.name);
+                        let what = What::Verdict { metric, grader, was: before };
+                        let (site, arm, at) = (site.site, arm.arm, own.since);
+                        self.told.push(Told { experiment, site, arm, at, what });
+                    }
                 }
             }
         }
@@ -164,9 +209,32 @@ impl Watch {
         }
     }
 
+    /// What there is to tell since this was asked last.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        let mut told = std::mem::take(&mut self.told);
+        for ((experiment, site), watch) in &mut self.sites {
+            told.extend(std::mem::take(&mut watch.fresh).into_iter().map(|change| Told {
+                experiment: *experiment,
+                site: *site,
+                arm: change.arm,
+                at: change.at,
+                what: What::Change(change),
+            }));
+        }
+        told
+    }
+
     /// Changes of a site, oldest first.
     pub fn changes(&self, experiment: Sym, site: Sym) -> &[ChangeEvent] {
         self.sites.get(&(experiment, site)).map_or(&[], |watch| &watch.changes)
+    }
+}
+
+/// Whether a state is news: another one than before, or a first one that says something.
+fn is_news(before: Option<State>, now: State) -> bool {
+    match before {
+        Some(before) => before != now,
+        None => !matches!(now, State::Insufficient | State::Inconclusive),
     }
 }
 
@@ -211,6 +279,7 @@ impl SiteWatch {
         if self.changes.contains(&event) {
             return;
         }
+        self.fresh.push(event.clone());
         self.changes.push(event);
         self.changes.sort_by_key(|event| event.at);
         if self.changes.len() > CHANGES_MAX {

@@ -1,0 +1,86 @@
+//! Puts what leaves into the outbox, while live and at recovery alike.
+
+use crate::engine::{Engine, Output};
+use crate::model::Nanos;
+use crate::model::delivery::{Cut, Event, Why};
+use crate::store::{Error, Outbox};
+use std::collections::VecDeque;
+
+/// Entries whose items wait for a disk that refuses them. No snapshot is taken meanwhile, so
+/// what is dropped above this comes again at the next start.
+const PENDING_MAX: usize = 4_096;
+
+/// Between the engine and the outbox.
+pub struct Recorder {
+    outbox: Outbox,
+    keep: Nanos,
+    bytes_max: u64,
+    pending: VecDeque<Pending>,
+    dropped: bool,
+}
+
+struct Pending {
+    position: u64,
+    events: Vec<Event>,
+    cut: Option<Cut>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Into an outbox; items are kept so long, and within so many bytes.
+    pub fn new(outbox: Outbox, keep: Nanos, bytes_max: u64) -> Self {
+        Recorder { outbox, keep, bytes_max, pending: VecDeque::new(), dropped: false }
+    }
+
+    /// Takes what an entry led to; the engine is as it was right after it.
+    pub fn take(&mut self, engine: &Engine, output: &mut Output) {
+        if output.events.is_empty() && output.cut.is_none() {
+            return;
+        }
+        if self.pending.len() >= PENDING_MAX {
+            self.dropped = true;
+            return;
+        }
+        let cut = output.cut.map(|why| engine.cut(why));
+        let events = std::mem::take(&mut output.events);
+        self.pending.push_back(Pending { position: engine.position(), events, cut });
+        self.flush();
+        if output.cut == Some(Why::Hour) {
+            self.trim(engine.log_time());
+        }
+    }
+
+    /// Writes what waits; whether nothing is left.
+    pub fn flush(&mut self) -> bool {
+        while let Some(next) = self.pending.front() {
+            if let Err(error) = self.outbox.put(next.position, &next.events, next.cut.as_ref()) {
+                tracing::error!(%error, "run records wait in memory; it is tried again");
+                return false;
+            }
+            self.pending.pop_front();
+        }
+        !self.dropped
+    }
+
+    /// Makes everything before a position durable: a snapshot may rest on it then.
+    pub fn sync(&mut self, position: u64) -> Result<(), Error> {
+        if !self.flush() {
+            let waits = std::io::Error::other("the outbox could not take the last run records");
+            return Err(Error::Io {
+                what: "no snapshot while",
+                path: "outbox".into(),
+                source: waits,
+            });
+        }
+        self.outbox.sync(position)
+    }
+
+    fn trim(&self, now: Nanos) {
+        match self.outbox.trim(now.saturating_sub(self.keep), self.bytes_max) {
+            Ok(Some(last)) => tracing::debug!(position = last.position, "old records were removed"),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "old records could not be removed"),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What is old goes: records and events are kept for a time, and within a number of bytes.
+
+use super::row::{self, Head};
+use super::{Error, Outbox};
+use crate::model::Nanos;
+use crate::model::delivery::{Event, ItemKey, ItemKind};
+
+/// Items looked at in one go: trimming comes again.
+const BATCH: usize = 1_024;
+
+impl Outbox {
+    /// Removes items from before a time and, while all of it takes more than `bytes_max`, older
+    /// ones; gives the key of the last one removed. Their cursors' sinks will not get them.
+    pub fn trim(&self, before: Nanos, bytes_max: u64) -> Result<Option<ItemKey>, Error> {
+        let failed = |e| self.error("cannot trim", e);
+        let full = self.disk_bytes() > bytes_max;
+        let mut batch = self.db.batch();
+        let mut last = None;
+        for (count, guard) in self.items.iter().enumerate() {
+            let (key, value) = guard.into_inner().map_err(failed)?;
+            let Some((place, kind)) = row::item_key(&key) else { continue };
+            let (at, records) = self.age(kind, &value)?;
+            // When bytes are short, a sixteenth of a batch goes, and space is looked at again.
+            let short = full && count < BATCH / 16;
+            if count >= BATCH || !(at < before || short) {
+                break;
+            }
+            for (run, epoch) in records {
+                let run = row::run_key(&run, epoch);
+                batch.remove(&self.records, [&run[..], &place.position.to_be_bytes()].concat());
+            }
+            batch.remove(&self.items, key.to_vec());
+            last = Some(place);
+        }
+        batch.commit().map_err(failed)?;
+        Ok(last)
+    }
+
+    /// Bytes on disk, fjall's journal not counted.
+    pub fn disk_bytes(&self) -> u64 {
+        [&self.items, &self.records, &self.latest].iter().map(|space| space.disk_space()).sum()
+    }
+
+    fn age(&self, kind: ItemKind, value: &[u8]) -> Result<(Nanos, Vec<(String, u32)>), Error> {
+        Ok(match kind {
+            ItemKind::Cut => {
+                let head: Head = self.unpack(value)?;
+                (head.at, head.records)
+            }
+            ItemKind::Event => {
+                let event: Event = self.unpack(value)?;
+                let at = event.at.parse::<jiff::Timestamp>().unwrap_or_default();
+                (Nanos::try_from(at.as_nanosecond()).unwrap_or(0), Vec::new())
+            }
+        })
+    }
+}
