@@ -112,6 +112,9 @@ fn metric(line: &model::MetricLine) -> proto::MetricLine {
         level: line.level.as_ref().map(level),
         difference: line.difference.as_ref().map(difference),
         verdict: line.verdict.as_ref().map(verdict),
+        margin: line.margin,
+        margin_share: line.margin_share,
+        ceiling: line.ceiling,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::delivery::{Body, Cut, Event, Item};
 use crate::model::settings::Span;
 use crate::model::{Nanos, RunRecord, human};
 use crate::sink::jsonl::records_jsonl;
-use crate::sink::{Around, Config};
+use crate::sink::{Around, Config, intoto};
 use crate::store::{self, Outbox};
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::{Write, stderr, stdout};
@@ -49,16 +49,23 @@ pub async fn export(export: &Export, format: super::args::Format) -> Result<Exit
             out.flush()?;
             Ok(ExitCode::SUCCESS)
         }
+        ExportKind::Sink(Config::Intoto(intoto)) if intoto.dir.is_none() => {
+            let mut out = stdout().lock();
+            for record in records(range, &wanted).await? {
+                let mut files = intoto::files(&record, None).0;
+                out.write_all(&files.pop().map(|(_, statement)| statement).unwrap_or_default())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         ExportKind::Sink(given) => deliver(given, range, &wanted).await,
     }
 }
 
 /// Records for standard output: as they are now, or all that were recorded in a stretch of time.
 async fn records(range: &ExportRange, wanted: &Wanted) -> Result<Vec<RunRecord>> {
-    if range.from.is_none() && range.to.is_none() {
-        if let Ok(client) = Client::new(&range.server.get()) {
-            return read::export(&client, &range.experiment).await;
-        }
+    let now = range.from.is_none() && range.to.is_none();
+    if let (true, Ok(client)) = (now, Client::new(&range.server.get())) {
+        return read::export(&client, &range.experiment).await;
     }
     let (_keep, outbox) = gather(range).await?;
     let (mut out, mut after) = (Vec::new(), None);
@@ -127,10 +134,10 @@ async fn gather(range: &ExportRange) -> Result<(Box<dyn std::any::Any>, Outbox)>
 }
 
 fn source(range: &ExportRange) -> Result<Source> {
-    if let (None, Some(dir)) = (&range.server.server, &range.server.data) {
-        if store::Server::read(dir)?.is_none() && dir.is_dir() {
-            return Ok(Source::Folder(store::Lock::take(dir)?, Outbox::open(dir)?));
-        }
+    let folder =
+        range.server.data.as_ref().filter(|dir| range.server.server.is_none() && dir.is_dir());
+    if let Some(dir) = folder.filter(|dir| matches!(store::Server::read(dir), Ok(None))) {
+        return Ok(Source::Folder(store::Lock::take(dir)?, Outbox::open(dir)?));
     }
     Ok(Source::Server(Client::new(&range.server.get())?))
 }

@@ -170,6 +170,15 @@ pub struct MetricLine {
     pub unit: String,
     /// Hash of its definition.
     pub definition: String,
+    /// By how much it may be worse than control, in its unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// The same as a share of control's level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin_share: Option<f64>,
+    /// The level that it must not be beyond, whatever control's is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<f64>,
     /// Who judged, for scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grader: Option<GraderLine>,

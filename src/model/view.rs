@@ -48,6 +48,9 @@ pub struct Distribution {
     pub unit: String,
     /// End of the earliest call, nanoseconds.
     pub since: u64,
+    /// What the engine counts, such as microseconds, in one unit: its buckets are exact in it,
+    /// and given in the unit to the nearest bucket.
+    pub per_unit: f64,
     /// Calls with the quantity.
     pub count: i64,
     /// Sum of their values.

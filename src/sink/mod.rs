@@ -5,12 +5,17 @@
 //! or that it never will be. An item may come again after a crash: its key, timestamps and bytes
 //! are then the same, and a sink tells the repeat where its tool can.
 
+pub mod ci;
 pub mod failure;
+pub mod files;
 pub mod http;
+pub mod intoto;
 pub mod jsonl;
 pub mod prometheus;
+pub mod report;
 #[cfg(test)]
 pub mod sample;
+pub mod webhook;
 
 pub use failure::Failure;
 
@@ -137,6 +142,12 @@ macro_rules! sinks {
 sinks! {
     /// Run records as JSON lines: runs/YYYY-MM-DD.jsonl under a folder
     Jsonl: jsonl,
+    /// A Markdown summary of the experiments and an SVG badge, for a CI run
+    Ci: ci,
+    /// In-toto statements of what was tested and what came out, with the files they speak of
+    Intoto: intoto,
+    /// Verdict and change events as signed POSTs: CloudEvents, or messages for Slack
+    Webhook: webhook,
 }
 
 // === impl Config ===

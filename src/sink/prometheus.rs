@@ -2,6 +2,7 @@
 //! bounded; never a label by trace, user or prompt hash.
 
 mod encode;
+mod histograms;
 
 use crate::model::delivery::SinkStatus;
 use crate::model::meter::{COMMIT_BUCKETS, Meter};
@@ -27,7 +28,16 @@ pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; cha
 /// while calls may be taken back from an arm.
 #[derive(Debug, Default)]
 pub struct Prometheus {
-    highest: Mutex<BTreeMap<[String; 3], i64>>,
+    highest: Mutex<BTreeMap<[String; 3], Highest>>,
+    histograms: Mutex<histograms::Highest>,
+}
+
+/// Calls of an arm: the most there ever were, the last count, and how many were taken back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Highest {
+    most: i64,
+    last: i64,
+    back: i64,
 }
 
 impl Prometheus {
@@ -45,6 +55,7 @@ impl Prometheus {
         doors(&mut out, meter, queue_bytes);
         engine(&mut out, view);
         self.arms(&mut out, view);
+        self.histograms.lock().unwrap_or_else(PoisonError::into_inner).write(&mut out, view);
         metrics(&mut out, view);
         evidence(&mut out, view);
         run_info(&mut out, view);
@@ -57,7 +68,9 @@ impl Prometheus {
             let key = [experiment.name.clone(), arm.arm.clone(), site.site.clone()];
             // As many as the view has arms, which the engine bounds.
             let seen = highest.entry(key).or_default();
-            *seen = arm.calls.max(*seen);
+            seen.back += (seen.last - arm.calls).max(0);
+            seen.most = arm.calls.max(seen.most);
+            seen.last = arm.calls;
         }
         out.family(
             "armspan_arm_calls_total",
@@ -66,7 +79,13 @@ impl Prometheus {
         );
         for ([experiment, arm, site], calls) in highest.iter() {
             let labels = [("experiment", experiment.as_str()), ("arm", arm), ("site", site)];
-            out.sample("armspan_arm_calls_total", &labels, *calls as f64);
+            out.sample("armspan_arm_calls_total", &labels, calls.most as f64);
+        }
+        const BACK: &str = "armspan_arm_calls_retracted_total";
+        out.family(BACK, Kind::Counter, "Calls that moved to another arm or run after all.");
+        for ([experiment, arm, site], calls) in highest.iter() {
+            let labels = [("experiment", experiment.as_str()), ("arm", arm), ("site", site)];
+            out.sample(BACK, &labels, calls.back as f64);
         }
         out.family("armspan_arm_calls", Kind::Gauge, "Calls counted now, exactly.");
         for (experiment, site, arm) in total_arms(view) {
@@ -135,18 +154,17 @@ fn sinks(out: &mut Encoder, meter: &Meter) {
             out.sample(SUCCESS, &[("sink", &sink.name)], seconds);
         }
     }
-    let counts: [(&str, Kind, &str, fn(&SinkStatus) -> u64); 4] = [
-        ("armspan_export_waiting", Kind::Gauge, "Items that wait for a sink.", |s| s.waiting),
-        ("armspan_export_delivered_total", Kind::Counter, "Items delivered.", |s| s.delivered),
-        ("armspan_export_refused_total", Kind::Counter, "Items refused for ever.", |s| s.refused),
-        ("armspan_export_failures_total", Kind::Counter, "Attempts that failed.", |s| s.failures),
-    ];
-    for (name, kind, help, count) in counts {
+    let mut counts = |name: &str, kind, help: &str, count: fn(&SinkStatus) -> u64| {
         out.family(name, kind, help);
         for sink in sinks.values() {
             out.sample(name, &[("sink", &sink.name)], count(sink) as f64);
         }
-    }
+    };
+    let (gauge, counter) = (Kind::Gauge, Kind::Counter);
+    counts("armspan_export_waiting", gauge, "Items that wait.", |s| s.waiting);
+    counts("armspan_export_delivered_total", counter, "Items delivered.", |s| s.delivered);
+    counts("armspan_export_refused_total", counter, "Items refused for ever.", |s| s.refused);
+    counts("armspan_export_failures_total", counter, "Attempts that failed.", |s| s.failures);
 }
 
 fn commits(out: &mut Encoder, meter: &Meter) {

@@ -157,6 +157,14 @@ pub struct MetricLine {
     pub difference: ::core::option::Option<Difference>,
     #[prost(message, optional, tag = "12")]
     pub verdict: ::core::option::Option<Verdict>,
+    /// By how much it may be worse than control: in its unit, or as a share of control's level.
+    #[prost(double, optional, tag = "13")]
+    pub margin: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "14")]
+    pub margin_share: ::core::option::Option<f64>,
+    /// The level that it must not be beyond, whatever control's is.
+    #[prost(double, optional, tag = "15")]
+    pub ceiling: ::core::option::Option<f64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GraderLine {

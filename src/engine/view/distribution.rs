@@ -68,6 +68,7 @@ fn one(
         quantity: quantity.to_owned(),
         unit: origin.unit().to_owned(),
         since: runs.iter().filter_map(|run| run.seen).map(|seen| seen.0).min().unwrap_or(0),
+        per_unit,
         count,
         sum: mean * count as f64,
         zeros,

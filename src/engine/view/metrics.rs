@@ -96,12 +96,20 @@ fn base(
     units: f64,
 ) -> MetricLine {
     let definition = &line.definition;
+    let (margin, margin_share) = match definition.metric.margin {
+        Some(Margin::Absolute(size)) => (Some(size), None),
+        Some(Margin::Relative(share)) => (None, Some(share)),
+        None => (None, None),
+    };
     MetricLine {
         name: definition.name.clone(),
         role: definition.metric.role,
         direction: line.direction(),
         unit: definition.metric.from.unit().to_owned(),
         definition: definition.hash.clone(),
+        margin,
+        margin_share,
+        ceiling: definition.metric.ceiling,
         grader: line.grader.and_then(|grader| grader_line(engine, &grader)),
         calls: line.calls,
         scored: line.scored,

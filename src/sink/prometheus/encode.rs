@@ -1,6 +1,7 @@
 //! Both text formats. A series that was written already is left out: names of strangers can
 //! collide, and one repeated series makes a scraper drop the whole page.
 
+use crate::model::view::Exemplar;
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -52,19 +53,31 @@ impl Encoder {
 
     /// One sample of the family that was begun last.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let mut series = name.to_owned();
-        for (at, (label, text)) in labels.iter().enumerate() {
-            let open = if at == 0 { '{' } else { ',' };
-            let _ = write!(series, "{open}{label}=\"{}\"", escaped(text));
-        }
-        if !labels.is_empty() {
-            series.push('}');
-        }
+        self.line(series(name, labels), value, "");
+    }
+
+    /// A bucket of a histogram with a call that fell into it, where the format has exemplars.
+    pub fn bucket(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: f64,
+        exemplar: Option<&Exemplar>,
+    ) {
+        let tail = exemplar.filter(|_| self.open).map(|call| {
+            let (trace, span) = (&call.trace_id, &call.span_id);
+            let at = Decimal(call.at);
+            format!(" # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {} {at}", number(call.value))
+        });
+        self.line(series(name, labels), value, tail.as_deref().unwrap_or_default());
+    }
+
+    fn line(&mut self, series: String, value: f64, tail: &str) {
         if self.seen.len() >= SERIES_MAX {
             self.left_out += 1;
             return;
         }
-        let line = format!("{series} {}\n", number(value));
+        let line = format!("{series} {}{tail}\n", number(value));
         if self.seen.insert(series) {
             self.text.push_str(&line);
         }
@@ -79,6 +92,29 @@ impl Encoder {
             self.text.push_str("# EOF\n");
         }
         self.text
+    }
+}
+
+/// A name with its labels.
+fn series(name: &str, labels: &[(&str, &str)]) -> String {
+    let mut series = name.to_owned();
+    for (at, (label, text)) in labels.iter().enumerate() {
+        let open = if at == 0 { '{' } else { ',' };
+        let _ = write!(series, "{open}{label}=\"{}\"", escaped(text));
+    }
+    if !labels.is_empty() {
+        series.push('}');
+    }
+    series
+}
+
+/// Nanoseconds as seconds, to the millisecond.
+struct Decimal(u64);
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0 / 1_000_000;
+        write!(f, "{}.{:03}", millis / 1_000, millis % 1_000)
     }
 }
 

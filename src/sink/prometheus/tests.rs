@@ -157,3 +157,63 @@ proptest! {
         prop_assert_eq!(find(&parse(&page, false), "armspan_arm_calls", &[("arm", &name)]), Some(1.0));
     }
 }
+
+fn with_latency(buckets: &[(i32, i64)], exemplar: f64) -> View {
+    let count = buckets.iter().map(|row| row.1).sum();
+    let call = crate::model::view::Exemplar {
+        at: 1_764_000_000_123_456_789,
+        value: exemplar,
+        trace_id: "ab".repeat(16),
+        span_id: "cd".repeat(8),
+    };
+    let one = crate::model::view::Distribution {
+        experiment: "bot".into(),
+        site: "answer".into(),
+        arm: "A".into(),
+        quantity: "latency".into(),
+        unit: "s".into(),
+        per_unit: 1e6,
+        count,
+        sum: count as f64,
+        scale: 5,
+        buckets: buckets.to_vec(),
+        exemplars: vec![call],
+        ..Default::default()
+    };
+    View { distributions: vec![one], ..View::default() }
+}
+
+#[test]
+fn histograms_count_up_to_exact_bounds_and_never_fall() {
+    // In microseconds: 2^20 (1.05 s) is the upper edge of bucket 639, the next one begins there.
+    let shift = (1e6f64.log2() * 32.0).round() as i32;
+    let (below, above) = (20 * 32 - 1 - shift, 20 * 32 - shift);
+    let page = Prometheus::default();
+    let render = |view: &View| {
+        page.render(view, &Meter::default(), 0, Some("application/openmetrics-text")).1
+    };
+    let bucket = |text: &str, le: &str| {
+        let start = format!(
+            "armspan_call_latency_seconds_bucket{{experiment=\"bot\",arm=\"A\",site=\"answer\",le=\"{le}\"}} "
+        );
+        let line = text.lines().find_map(|line| line.strip_prefix(&start)).expect("a bucket");
+        line.to_owned()
+    };
+    let text = render(&with_latency(&[(below, 3), (above, 4)], 1.5));
+    assert_eq!(bucket(&text, "1.048576"), "3");
+    let exemplar = format!(
+        "7 # {{trace_id=\"{}\",span_id=\"{}\"}} 1.5 1764000000.123",
+        "ab".repeat(16),
+        "cd".repeat(8)
+    );
+    assert_eq!(bucket(&text, "2.097152"), exemplar);
+    assert_eq!(bucket(&text, "+Inf"), "7");
+    let text = render(&with_latency(&[(below, 1), (above, 5)], 0.5));
+    assert_eq!(bucket(&text, "+Inf"), "7", "one was taken back");
+    assert_eq!(bucket(&text, "1.048576"), "3");
+    assert!(text.contains(
+        "armspan_call_latency_seconds_count{experiment=\"bot\",arm=\"A\",site=\"answer\"} 7"
+    ));
+    let plain = page.render(&with_latency(&[(below, 1)], 0.5), &Meter::default(), 0, None).1;
+    assert!(!plain.contains("{trace_id"), "the plain format has no exemplars");
+}
