@@ -11,6 +11,7 @@ pub mod files;
 pub mod http;
 pub mod intoto;
 pub mod jsonl;
+pub mod mlflow;
 pub mod prometheus;
 pub mod report;
 #[cfg(test)]
@@ -148,6 +149,8 @@ sinks! {
     Intoto: intoto,
     /// Verdict and change events as signed POSTs: CloudEvents, or messages for Slack
     Webhook: webhook,
+    /// MLflow Tracking: one MLflow run for each run, with params, metric histories, tags and a report
+    Mlflow: mlflow,
 }
 
 // === impl Config ===
