@@ -22,7 +22,8 @@ pub fn note(record: &RunRecord, dashboard: Option<&str>) -> String {
 /// The report: all that the record says.
 pub fn report(record: &RunRecord, dashboard: Option<&str>) -> String {
     let run = &record.run;
-    let mut out = format!("# {} {} at {}\n\n", run.experiment, run.arm, run.site);
+    let [experiment, arm, site] = [&run.experiment, &run.arm, &run.site].map(|name| text(name));
+    let mut out = format!("# {experiment} {arm} at {site}\n\n");
     out += &head(record);
     let _ = writeln!(out, "\n{}", traffic(record));
     if let Some(link) = run_link(record, dashboard) {
@@ -84,7 +85,7 @@ fn verdicts(out: &mut String, record: &RunRecord) {
 fn config(out: &mut String, record: &RunRecord) {
     let mut lines = String::new();
     for param in super::entries::params(record) {
-        let _ = writeln!(lines, "| {} | {} |", cell(&param.key), code(&param.text));
+        let _ = writeln!(lines, "| {} | {} |", text(&param.key), code(&param.text));
     }
     section(out, "Configuration", &format!("| facet | value |\n|---|---|\n{lines}"));
 }
@@ -98,11 +99,11 @@ fn metrics(out: &mut String, record: &RunRecord) {
         let _ = writeln!(
             lines,
             "| {} | {} | {} | {} | {} | {} |",
-            cell(&key),
+            text(&key),
             human::line(line),
             line.level.as_ref().map_or(String::new(), |level| bounds(level, line)),
             contrast(line),
-            cell(state),
+            text(state),
             human::count(line.calls)
         );
     }
@@ -151,10 +152,10 @@ fn evidence(out: &mut String, record: &RunRecord) {
         let missing: Vec<String> = facet
             .missing_from
             .iter()
-            .map(|from| format!("{} ({})", cell(&from.service), human::count(from.calls)))
+            .map(|from| format!("{} ({})", text(&from.service), human::count(from.calls)))
             .collect();
         let share = human::share(facet.share);
-        let _ = writeln!(lines, "| {} | {share} | {} |", cell(&facet.facet), missing.join(", "));
+        let _ = writeln!(lines, "| {} | {share} | {} |", text(&facet.facet), missing.join(", "));
     }
     section(out, "Evidence", &lines);
 }
@@ -180,7 +181,7 @@ fn links(out: &mut String, record: &RunRecord) {
     let mut lines = String::new();
     for link in &record.links {
         let trace = match &link.href {
-            Some(href) if href.starts_with("http") => format!("[`{}`]({href})", link.trace_id),
+            Some(href) if is_plain(href) => format!("[`{}`]({href})", link.trace_id),
             _ => format!("`{}`", link.trace_id),
         };
         let _ = writeln!(lines, "- {}: {trace}, span `{}`", text(&link.rel), link.span_id);
@@ -217,8 +218,10 @@ fn text(raw: &str) -> String {
     out
 }
 
-fn cell(raw: &str) -> String {
-    text(raw)
+/// Whether a link can stand in Markdown as it is.
+fn is_plain(href: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '\\');
+    (href.starts_with("http://") || href.starts_with("https://")) && !href.contains(bad)
 }
 
 /// Code on one line, fit for a table.

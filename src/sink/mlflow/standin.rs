@@ -289,7 +289,9 @@ impl KeptRun {
             return refusal(400, "INVALID_PARAMETER_VALUE");
         }
         for (key, value) in pairs(&body["params"]) {
-            if self.params.get(&key).is_some_and(|known| *known != value) || value.len() > 6_000 {
+            if self.params.get(&key).is_some_and(|known| *known != value)
+                || value.chars().count() > 6_000
+            {
                 return refusal(400, "INVALID_PARAMETER_VALUE");
             }
             self.params.insert(key, value);

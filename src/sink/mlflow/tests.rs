@@ -121,8 +121,13 @@ async fn a_run_that_comes_back_is_opened_and_loses_verdicts_that_no_longer_hold(
 
 #[tokio::test]
 async fn a_delivery_that_breaks_at_any_request_is_made_good() {
-    let cuts = &cuts()[1..];
+    let mut cuts = cuts();
+    for cut in &mut cuts {
+        cut.records.retain(|record| record.run.id == B);
+    }
+    let cuts = &cuts[1..];
     let (whole, asked) = kept_after(cuts).await;
+    assert!(asked.len() > 20);
     for at in 0..asked.len() {
         for done in [false, true] {
             let server = Standin::start().await;

@@ -16,9 +16,9 @@ from peer import CACHE, HERE, ROOT, check, deliver, fetch, finish, free_port, st
 BIN = CACHE / "mlflow/bin"
 USER, PASSWORD = "admin", "a-long-admin-password"
 HOUR = 3_600_000_000_000
-CHANGED_NAME = {"p@95%": "p_95_-7f40aa48d86a"}
+CHANGED_NAME = {"p@95%": "p_95_-6c7273a20b3b"}
 OFFLINE = "0123456789abcdef0123456789abcdef"
-LONG = "prompt " * 1_000
+LONG = "prömpt " * 1_000
 
 
 class Mlflow:
