@@ -235,7 +235,7 @@ impl Mlflow {
             self.rest.post(&format!("{V2}/runs/log-batch"), &body).await?;
         }
         if decides {
-            self.drop_verdicts(run, &entries).await?;
+            self.drop_passed(run, &entries).await?;
             inputs::model(&self.rest, run, record).await?;
         }
         if !is_past {
@@ -269,15 +269,15 @@ impl Mlflow {
         out
     }
 
-    /// Takes away the tags of verdicts that the newest epoch does not have.
-    async fn drop_verdicts(&self, run: &mut Run, entries: &[Entry]) -> Result<(), Failure> {
+    /// Takes away the tags that no longer hold: verdicts and decisions of an earlier cut.
+    async fn drop_passed(&self, run: &mut Run, entries: &[Entry]) -> Result<(), Failure> {
         let now: BTreeSet<&str> = entries.iter().filter_map(tag).map(|tag| tag.0).collect();
         let gone = |key: &&String| !now.contains(key.as_str());
-        let gone: Vec<String> = run.verdicts.iter().filter(gone).cloned().collect();
+        let gone: Vec<String> = run.passing.iter().filter(gone).cloned().collect();
         for key in gone {
             let body = json!({"run_id": run.id, "key": key});
             self.rest.post(&format!("{V2}/runs/delete-tag"), &body).await?;
-            run.verdicts.remove(&key);
+            run.passing.remove(&key);
         }
         Ok(())
     }

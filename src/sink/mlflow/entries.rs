@@ -19,7 +19,15 @@ pub const POSITION: &str = "armspan.position";
 /// The start of tags of an epoch.
 pub const EPOCH: &str = "armspan.epoch.";
 /// The start of tags with the state of a verdict.
-pub const VERDICT: &str = "armspan.verdict.";
+const VERDICT: &str = "armspan.verdict.";
+/// Other tags that a run has in some epochs only.
+const PASSING: [&str; 5] = [
+    "armspan.cases.count",
+    "armspan.cases.inputs",
+    "armspan.decision",
+    "armspan.gate",
+    "armspan.sample_ratio",
+];
 
 /// A param with its full text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -209,6 +217,11 @@ fn verdicts(record: &RunRecord) -> Vec<(String, String)> {
         Some((key, verdict.state.clone()))
     };
     lines.filter_map(state).collect()
+}
+
+/// Whether a tag may be gone in a later epoch.
+pub fn is_passing(key: &str) -> bool {
+    key.starts_with(VERDICT) || PASSING.contains(&key)
 }
 
 /// Tags of the run as its newest epoch has it.

@@ -1,6 +1,7 @@
 //! What a run was made of and for: a logged model with the configuration that it served, and the
 //! dataset of an offline run.
 
+use super::batch::Entry;
 use super::entries::{self, RUN_ID};
 use super::keys;
 use super::rest::{Rest, V2};
@@ -59,11 +60,10 @@ async fn find_model(rest: &Rest, run: &Run, record: &RunRecord) -> Result<Option
 
 async fn create_model(rest: &Rest, run: &Run, record: &RunRecord) -> Result<Json, Failure> {
     let params: Vec<Json> = entries::params(record)
-        .into_iter()
-        .map(|param| {
-            let whole = format!("{} of the run", param.key);
-            let value = entries::cut_to(&param.text, entries::PARAM_MAX, &whole);
-            json!({"key": param.key, "value": value})
+        .iter()
+        .filter_map(|param| match entries::short(param).0 {
+            Entry::Param(pair) => Some(json!(pair)),
+            _ => None,
         })
         .collect();
     let head = &record.run;

@@ -1,7 +1,7 @@
 //! Experiments and runs on the server: looked up before they are made, because MLflow itself
 //! would make a second one of the same name.
 
-use super::entries::{self, EPOCH, RUN_ID, VERDICT};
+use super::entries::{self, EPOCH, RUN_ID};
 use super::rest::{self, Rest, V2};
 use crate::model::RunRecord;
 use crate::sink::Failure;
@@ -23,8 +23,8 @@ pub struct Run {
     pub end_time: Option<i64>,
     /// Its params.
     pub params: BTreeMap<String, String>,
-    /// Its tags that say how verdicts stand.
-    pub verdicts: BTreeSet<String>,
+    /// Its tags that a later epoch may not have.
+    pub passing: BTreeSet<String>,
     /// For each epoch the position of the log whose figures it has.
     pub epochs: BTreeMap<u32, u64>,
     /// The logged models that it made.
@@ -173,8 +173,8 @@ impl Run {
 
     /// Keeps of a tag what later deliveries ask for.
     pub fn note_tag(&mut self, key: &str, value: &str) {
-        if key.starts_with(VERDICT) {
-            self.verdicts.insert(key.to_owned());
+        if entries::is_passing(key) {
+            self.passing.insert(key.to_owned());
         }
         let epoch = key.strip_prefix(EPOCH).and_then(|rest| rest.strip_suffix(".position"));
         if let (Some(Ok(epoch)), Ok(position)) = (epoch.map(str::parse), value.parse()) {

@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -57,6 +57,7 @@ pub struct Fault {
 struct Inner {
     kept: Kept,
     asked: Vec<(String, usize)>,
+    authorization: Option<String>,
     fault: Option<Fault>,
 }
 
@@ -102,6 +103,11 @@ impl Standin {
         inner.fault = Some(fault);
     }
 
+    /// How the last request named its sender.
+    pub fn authorization(&self) -> Option<String> {
+        self.lock().authorization.clone()
+    }
+
     /// The requests so far: path and bytes of the body.
     pub fn asked(&self) -> Vec<(String, usize)> {
         self.lock().asked.clone()
@@ -112,9 +118,12 @@ async fn answer(
     State(inner): State<Arc<Mutex<Inner>>>,
     method: Method,
     uri: Uri,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let mut inner = inner.lock().expect("no test panicked inside");
+    let said = headers.get("authorization").and_then(|value| value.to_str().ok());
+    inner.authorization = said.map(str::to_owned);
     let number = inner.asked.len();
     inner.asked.push((format!("{method} {}", uri.path()), body.len()));
     let fault = inner.fault.take_if(|fault| fault.at == number);

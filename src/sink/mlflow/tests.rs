@@ -128,7 +128,7 @@ async fn a_delivery_that_breaks_at_any_request_is_made_good() {
     let cuts = &cuts[1..];
     let (whole, asked) = kept_after(cuts).await;
     assert!(asked.len() > 20);
-    for at in 0..asked.len() {
+    for (at, request) in asked.iter().enumerate() {
         for done in [false, true] {
             let server = Standin::start().await;
             let answer = (500, vec![], "{\"error_code\": \"INTERNAL_ERROR\"}");
@@ -136,7 +136,7 @@ async fn a_delivery_that_breaks_at_any_request_is_made_good() {
             let failed = deliver(&config(&server), cuts).await;
             assert!(matches!(failed, Err(Failure::Later { .. })), "{at}: {failed:?}");
             deliver(&config(&server), cuts).await.expect("delivered");
-            assert_eq!(server.kept(), whole, "broken at {:?}, done: {done}", asked[at]);
+            assert_eq!(server.kept(), whole, "broken at {request:?}, done: {done}");
         }
     }
 }
@@ -221,6 +221,46 @@ async fn verdicts_are_put_once_on_traces_that_are_there() {
         .collect();
     assert_eq!(names, expected);
     assert_eq!((kept.traces.len(), names[0]), (1, "armspan_verdict/answer_ok"));
+}
+
+#[tokio::test]
+async fn an_experiment_without_a_proxy_for_files_gets_all_else() {
+    let server = Standin::start().await;
+    let cuts = cuts();
+    deliver(&config(&server), &cuts[..1]).await.expect("delivered");
+    server.change(|kept| {
+        kept.files.clear();
+        for run in &mut kept.runs {
+            run.info.insert("artifact_uri".into(), json!("s3://bucket/1"));
+        }
+    });
+    deliver(&config(&server), &cuts[..2]).await.expect("delivered");
+    let kept = server.kept();
+    assert_eq!((kept.files.len(), &run_of(&kept, B).tags["armspan.epoch"]), (0, &"2".to_owned()));
+}
+
+#[tokio::test]
+async fn a_request_names_its_sender() {
+    let server = Standin::start().await;
+    let cut = &cuts()[..1];
+    for (settings, expected) in [
+        (config(&server), None),
+        (Config { token: Secret::new("t"), ..config(&server) }, Some("Bearer t")),
+        (
+            Config {
+                username: Some("u".into()),
+                password: Secret::new("p"),
+                experiment: Some("shared".into()),
+                ..config(&server)
+            },
+            Some("Basic dTpw"),
+        ),
+    ] {
+        deliver(&settings, cut).await.expect("delivered");
+        assert_eq!(server.authorization().as_deref(), expected);
+    }
+    let names: Vec<String> = server.kept().experiments.into_keys().collect();
+    assert_eq!(names, ["shared", "support-bot"]);
 }
 
 #[test]

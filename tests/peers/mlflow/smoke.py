@@ -243,6 +243,9 @@ def check_run(run, all_cuts):
     closed = record["window"].get("closed", False)
     first = min(millis(epoch["window"]["first_seen"]) for epoch, _ in epochs)
     check(f"{what} status and start", [run["status"], run["start_time"]], ["FINISHED" if closed else "RUNNING", first])
+    # MLflow cannot take an end back, so that of a run which was opened again moves along.
+    ended = any(epoch["window"].get("closed") for epoch, _ in epochs)
+    check(f"{what} end", run["end_time"], millis(record["window"]["last_seen"]) if ended else None)
     expected = params(record)
     if len(expected["prompt.name"]) > 6_000:
         check(f"{what} long param", [len(run["params"]["prompt.name"]), run["files"]["armspan/params/prompt.name.txt"]],
@@ -277,7 +280,8 @@ def check_words(what, run, record, note, decided, cut):
 
 def equal(what, seen, expected):
     """Maps that are too large to print: only what differs is shown."""
-    differs = {key: [seen.get(key), expected.get(key)] for key in {*seen, *expected} if seen.get(key) != expected.get(key)}
+    keys = sorted(key for key in {*seen, *expected} if seen.get(key) != expected.get(key))
+    differs = {key: [str(where.get(key))[:80] for where in (seen, expected)] for key in keys}
     check(f"{what} ({len(expected)} as expected), differing", differs, {})
 
 
