@@ -165,16 +165,19 @@ impl Sink for Mlflow {
         // The newest epoch comes last and decides.
         let mut records: Vec<&RunRecord> = cut.records.iter().collect();
         records.sort_by_key(|record| record.window.epoch);
+        let mut refused = None;
         for record in records {
-            let done = self.record(record, cut, history).await;
-            if done.is_err() {
-                // What is remembered may be what was wrong: deleted, or half written.
-                self.experiments.clear();
-                self.runs.clear();
+            let Err(failure) = self.record(record, cut, history).await else { continue };
+            // What is remembered may be what was wrong: deleted, or half written.
+            self.experiments.clear();
+            self.runs.clear();
+            match failure {
+                Failure::Later { .. } => return Err(failure),
+                // One run that is refused does not keep the others back.
+                Failure::Refused { .. } => refused = refused.or(Some(failure)),
             }
-            done?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::batch::Entry;
 use super::entries::{self, RUN_ID};
 use super::keys;
-use super::rest::{Rest, V2};
+use super::rest::{self, Rest, V2};
 use super::runs::Run;
 use crate::model::RunRecord;
 use crate::sink::Failure;
@@ -15,14 +15,28 @@ const DIGEST_MAX: usize = 36;
 /// Characters of a text of a dataset that MLflow takes.
 const DATA_MAX: usize = 500;
 
+/// What a search for a logged model gave.
+enum Found {
+    /// This one.
+    Model(Json),
+    /// None yet.
+    None,
+    /// The server is of a time before MLflow 3 and has no logged models.
+    Unknown,
+}
+
 /// Sees to it that the run has its logged model, once for each process.
 pub async fn model(rest: &Rest, run: &mut Run, record: &RunRecord) -> Result<(), Failure> {
     if run.has_model {
         return Ok(());
     }
     let model = match find_model(rest, run, record).await? {
-        Some(found) => found,
-        None => create_model(rest, run, record).await?,
+        Found::Model(found) => found,
+        Found::None => create_model(rest, run, record).await?,
+        Found::Unknown => {
+            run.has_model = true;
+            return Ok(());
+        }
     };
     if model["info"]["status"] != "LOGGED_MODEL_READY" {
         let id = &model["info"]["model_id"];
@@ -47,15 +61,20 @@ async fn link(rest: &Rest, run: &mut Run, id: &Json) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn find_model(rest: &Rest, run: &Run, record: &RunRecord) -> Result<Option<Json>, Failure> {
+async fn find_model(rest: &Rest, run: &Run, record: &RunRecord) -> Result<Found, Failure> {
     let body = json!({
         "experiment_ids": [run.experiment],
         "filter": format!("tags.`{RUN_ID}` = '{}'", record.run.id),
         "max_results": 1,
         "order_by": [{"field_name": "creation_timestamp", "ascending": true}],
     });
-    let found = rest.post(&format!("{V2}/logged-models/search"), &body).await?;
-    Ok(found["models"].as_array().and_then(|models| models.first()).cloned())
+    let (answer, what) = rest.try_post(&format!("{V2}/logged-models/search"), &body).await?;
+    if answer.status.as_u16() == 404 {
+        return Ok(Found::Unknown);
+    }
+    let found: Json = serde_json::from_slice(&rest::ok(answer, &what)?.body).unwrap_or_default();
+    let first = found["models"].as_array().and_then(|models| models.first());
+    Ok(first.map_or(Found::None, |model| Found::Model(model.clone())))
 }
 
 async fn create_model(rest: &Rest, run: &Run, record: &RunRecord) -> Result<Json, Failure> {

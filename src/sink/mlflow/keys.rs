@@ -19,11 +19,11 @@ pub fn clean(name: &str) -> String {
         return name.to_owned();
     }
     let text: String = name.chars().take(NAME_MAX - HASH - 1).map(replaced).collect();
-    let text = match text.strip_prefix('.') {
-        Some(rest) => format!("_{rest}"),
-        None => text,
+    let text = match text.trim() {
+        "" => "_".to_owned(),
+        text => text.strip_prefix('.').map_or(text.to_owned(), |rest| format!("_{rest}")),
     };
-    format!("{}-{}", text.trim(), hash(name))
+    format!("{text}-{}", hash(name))
 }
 
 /// The keys of a record's metrics, in their order: names, and graders behind those that several
@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn other_names_are_changed_and_stay_apart() {
         let long = "x".repeat(300);
-        let names = ["p@95%", "p#95%", "a/b", "a//b", "../x", ".", "", " a", "traffic", &long];
+        let names =
+            ["p@95%", "p#95%", "a/b", "a//b", "../x", ".", " .", "", " a", "traffic", &long];
         let keys: BTreeSet<String> = names.iter().map(|name| clean(name)).collect();
         assert_eq!(keys.len(), names.len());
         assert_eq!(clean("p@95%"), "p_95_-6c7273a20b3b");

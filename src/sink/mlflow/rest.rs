@@ -62,6 +62,15 @@ impl Rest {
         json(&ok(answer, &what)?, &what).map(Some)
     }
 
+    /// Reads what an older MLflow does not know either; `None` when it is not there.
+    pub async fn peek(&self, path: &str) -> Result<Option<Json>, Failure> {
+        let (answer, what) = self.ask(Method::GET, path, |request| request).await?;
+        if answer.status.as_u16() == 404 {
+            return Ok(None);
+        }
+        json(&ok(answer, &what)?, &what).map(Some)
+    }
+
     async fn ask(
         &self,
         method: Method,

@@ -21,6 +21,8 @@ pub struct Kept {
     pub models: Vec<Json>,
     /// Pairs of run and model.
     pub outputs: Vec<(String, String)>,
+    /// It is of a time before MLflow 3.
+    pub old: bool,
     /// By path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// Assessments by trace; a trace that is not here is missing.
@@ -158,9 +160,12 @@ impl Kept {
             return (200, json!({}));
         }
         if let Some(path) = uri.path().strip_prefix("/api/3.0/mlflow/traces/") {
-            return self.trace(path, &body);
+            return if self.old { (404, json!("")) } else { self.trace(path, &body) };
         }
         let path = uri.path().strip_prefix("/api/2.0/mlflow/").unwrap_or_default();
+        if self.old && path.starts_with("logged-models") {
+            return (404, json!("Not Found"));
+        }
         match path {
             "experiments/get-by-name" => self.experiment(uri.query().unwrap_or_default()),
             "experiments/create" => {

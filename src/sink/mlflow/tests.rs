@@ -179,6 +179,18 @@ async fn what_was_deleted_is_not_made_again() {
     let failure = deliver(&config(&server), &cuts[..1]).await.expect_err("deleted");
     assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
     assert!(failure.to_string().contains("mlflow runs restore --run-id r"), "{failure}");
+    // The other runs are not kept back by the one that is refused.
+    server.change(|kept| {
+        let own = |run: &&mut KeptRun| run.tags["armspan.run_id"] != B;
+        kept.runs.iter_mut().filter(own).for_each(|run| {
+            run.info.insert("lifecycle_stage".into(), json!("active"));
+        });
+    });
+    let failure = deliver(&config(&server), &cuts[1..2]).await.expect_err("one is deleted");
+    assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
+    let kept = server.kept();
+    let shown = kept.runs.iter().filter(|run| run.tags["armspan.epoch"] == "2").count();
+    assert_eq!((kept.runs.len(), shown), (4, 2));
     stage("active");
     deliver(&config(&server), &cuts[..1]).await.expect("delivered");
     assert_eq!(server.kept().runs.len(), 3 + 1);
@@ -240,6 +252,15 @@ async fn an_experiment_without_a_proxy_for_files_gets_all_else() {
 }
 
 #[tokio::test]
+async fn a_server_before_mlflow_3_gets_what_it_knows() {
+    let server = Standin::start().await;
+    server.change(|kept| kept.old = true);
+    deliver(&config(&server), &cuts()).await.expect("delivered");
+    let kept = server.kept();
+    assert_eq!((kept.runs.len(), kept.models.len(), kept.outputs.len()), (4, 0, 0));
+}
+
+#[tokio::test]
 async fn a_request_names_its_sender() {
     let server = Standin::start().await;
     let cut = &cuts()[..1];
@@ -261,6 +282,22 @@ async fn a_request_names_its_sender() {
     }
     let names: Vec<String> = server.kept().experiments.into_keys().collect();
     assert_eq!(names, ["shared", "support-bot"]);
+}
+
+#[test]
+fn every_setting_is_a_flag() {
+    #[derive(clap::Parser)]
+    struct Export {
+        #[command(subcommand)]
+        sink: crate::sink::Config,
+    }
+    let words = "x mlflow --url http://h --into e --username u --password p";
+    let read: Export = clap::Parser::parse_from(words.split(' '));
+    let yaml = r#"{"kind": "mlflow", "url": "http://h", "experiment": "e", "username": "u",
+                   "password": "p"}"#;
+    assert_eq!(read.sink, serde_json::from_str(yaml).expect("settings"));
+    let plain: Export = clap::Parser::parse_from(["x", "mlflow"]);
+    assert!(plain.sink.is_plain());
 }
 
 #[test]
