@@ -98,6 +98,38 @@ async fn what_comes_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn of_several_mlflow_runs_of_one_run_the_oldest_is_taken() {
+    let server = Standin::start().await;
+    let cuts = cuts();
+    deliver(&config(&server), &cuts[..1]).await.expect("delivered");
+    server.change(|kept| {
+        let mut second = kept.runs[0].clone();
+        second.info.insert("run_id".into(), json!("later"));
+        kept.runs.push(second);
+    });
+    let before = server.kept();
+    deliver(&config(&server), &cuts[1..]).await.expect("delivered");
+    let kept = server.kept();
+    assert_eq!((kept.runs.len(), &kept.runs[4]), (5, &before.runs[4]));
+    assert_ne!(kept.runs[0], before.runs[0]);
+}
+
+#[tokio::test]
+async fn a_cut_of_known_runs_costs_few_requests() {
+    let server = Standin::start().await;
+    let mut sink = config(&server).open(&Around::default()).expect("a sink");
+    let mut cut = sample::cut();
+    sink.deliver(&item(&cut), &ThreeHours).await.expect("delivered");
+    let first = server.asked().len();
+    (cut.position, cut.at) = (4_000, cut.at + HOUR);
+    cut.records.retain(|record| record.window.epoch == 2);
+    sink.deliver(&item(&cut), &ThreeHours).await.expect("delivered");
+    let next = server.asked().len() - first;
+    // For each run a batch, the record and the report; for two arms three traces to look for.
+    assert_eq!((cut.records.len(), next), (3, 3 * 3 + 2 * 3));
+}
+
+#[tokio::test]
 async fn a_run_that_comes_back_is_opened_and_loses_verdicts_that_no_longer_hold() {
     let mut cuts = cuts();
     let (kept, _) = kept_after(&cuts).await;
