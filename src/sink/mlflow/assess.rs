@@ -3,7 +3,7 @@
 //! links to. MLflow would take the same assessment twice, so each has an id of ours.
 
 use super::keys;
-use super::rest::{Rest, V3};
+use super::rest::{self, Rest, V3};
 use crate::model::RunRecord;
 use crate::model::record::MetricLine;
 use crate::sink::Failure;
@@ -30,12 +30,22 @@ pub async fn verdicts(rest: &Rest, record: &RunRecord) -> Result<(), Failure> {
         let known = &found["trace"]["trace_info"]["assessments"];
         for (line, key) in &lines {
             if let Some(body) = assessment(record, line, key, known) {
-                let body = json!({"assessment": body});
-                rest.post(&format!("{path}/assessments"), &body).await?;
+                add(rest, &format!("{path}/assessments"), &json!({"assessment": body})).await?;
             }
         }
     }
     Ok(())
+}
+
+/// Traces are someone else's: that one does not take an assessment (its experiment may only be
+/// read, say) does not keep the figures of runs back.
+async fn add(rest: &Rest, path: &str, body: &Json) -> Result<(), Failure> {
+    let (answer, what) = rest.try_post(path, body).await?;
+    if matches!(answer.status.as_u16(), 400 | 403 | 404) {
+        tracing::warn!("{what}: {}; the trace stays without this verdict", answer.shown());
+        return Ok(());
+    }
+    rest::ok(answer, &what).map(|_| ())
 }
 
 /// The assessment of a metric; `None` when the trace has it.

@@ -62,10 +62,11 @@ impl Rest {
         json(&ok(answer, &what)?, &what).map(Some)
     }
 
-    /// Reads what an older MLflow does not know either; `None` when it is not there.
+    /// Reads what may be missing for many reasons: an older MLflow does not know it, or it belongs
+    /// to someone else; then `None`.
     pub async fn peek(&self, path: &str) -> Result<Option<Json>, Failure> {
         let (answer, what) = self.ask(Method::GET, path, |request| request).await?;
-        if answer.status.as_u16() == 404 {
+        if matches!(answer.status.as_u16(), 403 | 404) {
             return Ok(None);
         }
         json(&ok(answer, &what)?, &what).map(Some)

@@ -23,6 +23,8 @@ pub struct Kept {
     pub outputs: Vec<(String, String)>,
     /// It is of a time before MLflow 3.
     pub old: bool,
+    /// Traces take no assessments.
+    pub read_only: bool,
     /// By path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// Assessments by trace; a trace that is not here is missing.
@@ -283,6 +285,9 @@ impl Kept {
         let Some(known) = self.traces.get_mut(id) else {
             return refusal(404, "RESOURCE_DOES_NOT_EXIST");
         };
+        if path.len() > id.len() && self.read_only {
+            return refusal(403, "PERMISSION_DENIED");
+        }
         if path.len() > id.len() {
             let mut new = body["assessment"].clone();
             new["assessment_id"] = json!(format!("a-{}", known.len()));

@@ -247,7 +247,13 @@ async fn verdicts_are_put_once_on_traces_that_are_there() {
     let server = Standin::start().await;
     let cut = sample::cut();
     let trace = format!("tr-{}", cut.records[1].links[0].trace_id);
-    server.change(|kept| drop(kept.traces.insert(trace.clone(), Vec::new())));
+    server.change(|kept| {
+        kept.traces.insert(trace.clone(), Vec::new());
+        kept.read_only = true;
+    });
+    deliver(&config(&server), std::slice::from_ref(&cut)).await.expect("all but the verdicts");
+    assert!(server.kept().traces[&trace].is_empty());
+    server.change(|kept| kept.read_only = false);
     for _ in 0..2 {
         deliver(&config(&server), std::slice::from_ref(&cut)).await.expect("delivered");
     }
