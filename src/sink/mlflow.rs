@@ -11,7 +11,7 @@ mod batch;
 mod entries;
 mod inputs;
 mod keys;
-mod report;
+mod note;
 mod rest;
 mod runs;
 #[cfg(test)]
@@ -263,7 +263,7 @@ impl Mlflow {
         let mut out = new_params(run, record);
         out.extend(entries::metrics(record, Stamp::of(record, cut)));
         if decides {
-            let note = report::note(record, self.dashboard.as_deref());
+            let note = note::note(record, self.dashboard.as_deref());
             out.extend(entries::head_tags(record, cut, &note));
         }
         if !is_past {
@@ -296,7 +296,7 @@ impl Mlflow {
             files.extend(entries::short(&param).1.map(|path| (path, param.text.into_bytes())));
         }
         if decides {
-            let text = report::report(record, self.dashboard.as_deref());
+            let text = crate::sink::report::markdown(record, self.dashboard.as_deref());
             files.push((artifacts::REPORT.to_owned(), text.into_bytes()));
         }
         for (path, bytes) in files {

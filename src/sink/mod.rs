@@ -6,8 +6,10 @@
 //! are then the same, and a sink tells the repeat where its tool can.
 
 pub mod ci;
+pub mod dvc;
 pub mod failure;
 pub mod files;
+pub mod hourly;
 pub mod http;
 pub mod intoto;
 pub mod jsonl;
@@ -16,6 +18,7 @@ pub mod prometheus;
 pub mod report;
 #[cfg(test)]
 pub mod sample;
+pub mod wandb;
 pub mod webhook;
 
 pub use failure::Failure;
@@ -143,14 +146,18 @@ macro_rules! sinks {
 sinks! {
     /// Run records as JSON lines: runs/YYYY-MM-DD.jsonl under a folder
     Jsonl: jsonl,
+    /// MLflow Tracking: one MLflow run for each run, with params, metric histories, tags and a report
+    Mlflow: mlflow,
+    /// Runs of epochs that are over as offline runs for Weights & Biases: wandb sync uploads them
+    Wandb: wandb,
+    /// Runs as experiments of DVC, in the git repository that the code came from
+    Dvc: dvc,
     /// A Markdown summary of the experiments and an SVG badge, for a CI run
     Ci: ci,
     /// In-toto statements of what was tested and what came out, with the files they speak of
     Intoto: intoto,
     /// Verdict and change events as signed POSTs: CloudEvents, or messages for Slack
     Webhook: webhook,
-    /// MLflow Tracking: one MLflow run for each run, with params, metric histories, tags and a report
-    Mlflow: mlflow,
 }
 
 // === impl Config ===
