@@ -82,3 +82,6 @@ impl Exports {
         self.tasks.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;
