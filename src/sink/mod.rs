@@ -14,6 +14,8 @@ pub mod http;
 pub mod intoto;
 pub mod jsonl;
 pub mod mlflow;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod prometheus;
 pub mod report;
 #[cfg(test)]
@@ -158,6 +160,8 @@ sinks! {
     Intoto: intoto,
     /// Verdict and change events as signed POSTs: CloudEvents, or messages for Slack
     Webhook: webhook,
+    /// Tidy tables as Parquet files: records, estimates and windows by day, in a folder or on S3
+    Parquet: parquet if "parquet",
 }
 
 // === impl Config ===
