@@ -14,6 +14,7 @@ pub mod http;
 pub mod intoto;
 pub mod jsonl;
 pub mod mlflow;
+pub mod otlp;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod prometheus;
@@ -160,6 +161,8 @@ sinks! {
     Intoto: intoto,
     /// Verdict and change events as signed POSTs: CloudEvents, or messages for Slack
     Webhook: webhook,
+    /// Verdicts and changes as log records, figures as metrics, over OTLP
+    Otlp: otlp,
     /// Tidy tables as Parquet files: records, estimates and windows by day, in a folder or on S3
     Parquet: parquet if "parquet",
 }
