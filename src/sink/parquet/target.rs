@@ -17,6 +17,8 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(60);
+/// Where instances of AWS ask for their credentials: it is asked when there are no others.
+const METADATA: &str = "169.254.169.254";
 /// Characters of an error's text that are shown.
 const SHOWN_MAX: usize = 400;
 
@@ -146,6 +148,9 @@ fn compare(theirs: &Bytes, ours: &Bytes, shown: &str) -> Result<(), Failure> {
 fn failure(doing: &str, shown_name: &str, error: &Error) -> Failure {
     let text = format!("{doing} {shown_name}: {}", shown(error));
     match error {
+        _ if text.contains(METADATA) => Failure::later(format!(
+            "{text}; no credentials: set access_key and secret_key, or AWS_… variables"
+        )),
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             Failure::later(format!("{text}; check the sink's access_key and secret_key"))
         }

@@ -178,9 +178,15 @@ def other_rows(sink, folder, paths, there):
 
 
 def wrong_secret(gateway, paths):
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            del os.environ[name]
     told = peer.deliver(gateway.sink("wrong", "not-the-secret"), *paths, expect=1)
     check("a wrong secret is told", "check the sink's access_key and secret_key" in told, True)
     check("no secret in the message", "not-the-secret" in told, False)
+    bare = {key: value for key, value in gateway.sink("x").items() if key not in ("access_key", "secret_key")}
+    told = peer.deliver(bare, *paths, expect=1)
+    check("missing keys are told", "set access_key and secret_key" in told, True)
     missing = {**gateway.sink("x"), "dir": "s3://no-such-bucket/x"}
     told = peer.deliver(missing, *paths, expect=1)
     check("a missing bucket is told", "check that the bucket" in told, True)
