@@ -297,3 +297,26 @@ fn what_no_longer_fits_in_memory_is_late_and_never_counted_twice() {
     assert!(view.counts.limits["join_bytes"] > 0, "{:?}", view.counts.limits);
     assert!(view.counts.bytes["join"] <= 64 << 10, "{:?}", view.counts.bytes);
 }
+
+#[test]
+fn the_last_minute_before_a_lull_is_looked_at() {
+    let set = set("r", "h");
+    let mut scene = Scene::new(configured());
+    let at = BASE + 20 * SECOND;
+    scene.call(&Wanted { experiment: "e", arm: "A", user: 1, at, set: &set });
+    let mut fold = scene.fold.borrow_mut();
+    // As the driver does: a tick each second, as long as one is needed.
+    let mut ticks = 0;
+    while fold.engine.is_waiting() {
+        ticks += 1;
+        assert!(ticks < 300, "ticks never end");
+        let now = fold.stamp() + SECOND;
+        fold.push(now, Body::Tick);
+    }
+    let looked = u64::from(fold.engine.watch().looked) * MINUTE;
+    assert!(looked >= BASE, "its minute was looked at after {ticks} ticks");
+    let later = fold.stamp() + 3_600 * SECOND;
+    assert!(fold.engine.is_hour_over(later) && !fold.engine.is_hour_over(fold.stamp()));
+    fold.push(later, Body::Tick);
+    assert!(!fold.engine.is_hour_over(later + 3_600 * SECOND), "nothing came in that hour");
+}

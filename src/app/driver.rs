@@ -144,9 +144,12 @@ impl Driver {
         if pace.changed && pace.published.elapsed() >= due {
             self.publish(pace);
         }
-        if pace.ticked.elapsed() >= TICK && self.engine.is_waiting() {
-            pace.ticked = Instant::now();
-            drop(self.log.append(self.clock.now(), Body::Tick));
+        if pace.ticked.elapsed() >= TICK {
+            let now = self.clock.now();
+            if self.engine.is_waiting() || self.engine.is_hour_over(now) {
+                pace.ticked = Instant::now();
+                drop(self.log.append(now, Body::Tick));
+            }
         }
         let due =
             pace.saved.elapsed() >= self.snapshots.every || pace.bytes >= self.snapshots.log_bytes;

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -50,9 +51,13 @@ pub fn refuse_own(endpoint: &str, own: &[SocketAddr]) -> Result<()> {
 
 /// Starts logging to stderr, and tracing to an endpoint. Needs a Tokio runtime for the latter.
 pub fn start(level: &str, endpoint: Option<&str>) -> Result<Telemetry> {
-    let filter = EnvFilter::try_new(level)
+    // What stores say of their inside is no news; a filter that names them wins.
+    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{level}"))
         .with_context(|| format!("log level \"{level}\" is not understood; write info or debug"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false);
     let registry = tracing_subscriber::registry().with(filter).with(lines);
     let Some(endpoint) = endpoint else {
         // A second start in one process (tests) keeps the first one's settings.

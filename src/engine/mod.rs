@@ -33,6 +33,8 @@ pub const STATE_VERSION: u32 = 3;
 pub struct Engine {
     position: Position,
     log_time: Nanos,
+    /// Log time of the last batch.
+    fed: Nanos,
     #[serde(with = "as_json")]
     context: Context,
     dictionary: Dictionary,
@@ -113,6 +115,9 @@ impl Engine {
             output.cut = Some(Why::Hour);
         }
         self.log_time = now;
+        if matches!(entry.body, Body::Batch(_)) {
+            self.fed = now;
+        }
         self.position = position + 1;
         self.look(&mut output);
         if output.looked {
@@ -227,8 +232,14 @@ impl Engine {
 
     /// Whether anything waits, matures or is in a minute that is not closed: ticks are needed.
     pub fn is_waiting(&self) -> bool {
-        let open = minute_of(self.log_time) > self.watch.looked + 1;
+        let open = minute_of(self.fed) > self.watch.looked;
         self.join.next_due().is_some() || open
+    }
+
+    /// Whether a tick at this time is due because an hour with data is over: its records are.
+    pub fn is_hour_over(&self, now: Nanos) -> bool {
+        let hour = self.log_time / HOUR;
+        self.fed > 0 && self.fed / HOUR == hour && now / HOUR > hour
     }
 
     /// When the last wait that is known now will be over.

@@ -195,7 +195,7 @@ impl Pump {
     fn tell(&mut self, state: &str) {
         // Counting walks over what waits, so a long queue is not counted at each item.
         let due = self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY);
-        if due || state == "idle" {
+        if due || state == "idle" || self.status.waiting == 0 {
             let waiting = self.shared.outbox.waiting(self.progress.done, &|k| self.sink.takes(k));
             self.status.waiting = waiting.unwrap_or(self.status.waiting);
             self.counted = Some(Instant::now());

@@ -262,4 +262,5 @@ def main():
     peer.finish()
 
 
-main()
+if __name__ == "__main__":
+    main()
