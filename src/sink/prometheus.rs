@@ -2,6 +2,7 @@
 //! bounded; never a label by trace, user or prompt hash.
 
 mod encode;
+mod experiments;
 mod histograms;
 
 use crate::model::delivery::SinkStatus;
@@ -23,6 +24,23 @@ pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Content type of OpenMetrics.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Names that are on the page from the start: of a counter that comes with its first hit,
+/// `increase` does not see that hit.
+const ORPHANED: [&str; 3] = ["no_call", "session_only", "unknown_response"];
+
+/// The same for limits.
+const LIMITS: [&str; 9] = [
+    "arms_max",
+    "experiments_max",
+    "join_bytes",
+    "names_max",
+    "response_ids",
+    "runs_max",
+    "tally_bytes_max",
+    "unit_cache_bytes",
+    "waiting_scores",
+];
 
 /// Writes the page. It remembers the highest count of each arm, because a counter never falls,
 /// while calls may be taken back from an arm.
@@ -52,11 +70,13 @@ impl Prometheus {
     ) -> (&'static str, String) {
         let open = accept.is_some_and(|accept| accept.contains("application/openmetrics-text"));
         let mut out = Encoder::new(open);
+        build_info(&mut out);
         doors(&mut out, meter, queue_bytes);
         engine(&mut out, view);
         self.arms(&mut out, view);
         self.histograms.lock().unwrap_or_else(PoisonError::into_inner).write(&mut out, view);
         metrics(&mut out, view);
+        experiments::write(&mut out, view);
         evidence(&mut out, view);
         run_info(&mut out, view);
         (if open { OPEN_METRICS } else { TEXT }, out.finish())
@@ -93,6 +113,12 @@ impl Prometheus {
             out.sample("armspan_arm_calls", &labels, arm.calls as f64);
         }
     }
+}
+
+fn build_info(out: &mut Encoder) {
+    const NAME: &str = "armspan_build_info";
+    out.family(NAME, Kind::Gauge, "Always 1: the version of armspan.");
+    out.sample(NAME, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
 }
 
 fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
@@ -184,18 +210,27 @@ fn commits(out: &mut Encoder, meter: &Meter) {
 fn engine(out: &mut Encoder, view: &View) {
     let counts = &view.counts;
     let maps = [
-        ("armspan_observations_total", "kind", "Observations applied.", &counts.observations),
-        ("armspan_orphaned_total", "reason", "Scores given up.", &counts.orphaned),
-        ("armspan_limit_hits_total", "limit", "Limits that were hit.", &counts.limits),
+        (
+            "armspan_observations_total",
+            "kind",
+            "Observations applied.",
+            &[][..],
+            &counts.observations,
+        ),
+        ("armspan_orphaned_total", "reason", "Scores given up.", &ORPHANED, &counts.orphaned),
+        ("armspan_limit_hits_total", "limit", "Limits that were hit.", &LIMITS, &counts.limits),
     ];
-    for (name, label, help, map) in maps {
+    for (name, label, help, known, map) in maps {
         out.family(name, Kind::Counter, help);
-        for (value, count) in map {
-            out.sample(name, &[(label, value)], *count as f64);
+        let zeros = known.iter().filter(|known| !map.contains_key(**known)).map(|k| (*k, 0));
+        let counted = map.iter().map(|(value, count)| (value.as_str(), *count));
+        for (value, count) in zeros.chain(counted) {
+            out.sample(name, &[(label, value)], count as f64);
         }
     }
     for (name, help, count) in [
         ("armspan_duplicates_total", "Repeats, not counted.", counts.duplicates),
+        ("armspan_conflicts_total", "Repeats with other content.", counts.conflicts),
         ("armspan_late_total", "Later than the horizon, not counted.", counts.late),
     ] {
         out.family(name, Kind::Counter, help);
@@ -210,6 +245,9 @@ fn engine(out: &mut Encoder, view: &View) {
     ] {
         out.sample("armspan_calls", &[("state", state)], count as f64);
     }
+    const WAITING: &str = "armspan_waiting_scores";
+    out.family(WAITING, Kind::Gauge, "Scores that found no call yet.");
+    out.sample(WAITING, &[], counts.waiting_scores as f64);
     out.family("armspan_state_bytes", Kind::Gauge, "Bytes of state, by part.");
     for (part, bytes) in &counts.bytes {
         out.sample("armspan_state_bytes", &[("part", part)], *bytes as f64);
@@ -267,11 +305,6 @@ fn metrics(out: &mut Encoder, view: &View) {
         }
     }
     verdicts(out, view);
-    out.family("armspan_sample_ratio_log_e", Kind::Gauge, "Evidence against the planned split.");
-    for experiment in &view.experiments {
-        let Some(log_e) = experiment.sample_ratio.as_ref().and_then(|r| r.log_e) else { continue };
-        out.sample("armspan_sample_ratio_log_e", &[("experiment", &experiment.name)], log_e);
-    }
 }
 
 /// Verdicts of what decides: a 1 for the state that holds and a 0 for every other one, so that a

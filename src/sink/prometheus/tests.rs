@@ -140,6 +140,42 @@ fn a_counter_never_falls_while_its_gauge_is_exact() {
 }
 
 #[test]
+fn an_experiment_says_whether_to_trust_it_and_what_to_do() {
+    let mut view = view("A", 4);
+    let decision = json!({"action": "roll back", "because": ["error_rate"], "gate": "fail"});
+    let ratio = json!({"state": "mismatch", "log_e": 1.5, "p": 0.0001,
+        "expected": {"A": 0.5}, "units": {"A": 7}});
+    view.experiments[0].sample_ratio = Some(serde_json::from_value(ratio).expect("ratio"));
+    view.experiments[0].sites[0].arms[0].decision =
+        Some(serde_json::from_value(decision).expect("decision"));
+    let render = |view: &View| {
+        parse(&Prometheus::default().render(view, &Meter::default(), 0, None).1, false)
+    };
+    let all = render(&view);
+    let get = |name: &str, labels: &[(&str, &str)]| find(&all, name, labels);
+    assert_eq!(get("armspan_sample_ratio_mismatch", &[]), Some(1.0), "though its evidence fell");
+    assert_eq!(get("armspan_exposed_units", &[("arm", "A")]), Some(7.0));
+    assert_eq!(get("armspan_planned_share", &[("arm", "A")]), Some(0.5));
+    assert_eq!(get("armspan_arm_units", &[("arm", "A"), ("site", "answer")]), Some(1.0));
+    assert_eq!(get("armspan_epoch", &[("site", "answer")]), Some(1.0));
+    let action = |action| get("armspan_arm_decision", &[("arm", "A"), ("action", action)]);
+    assert_eq!(["ship", "roll back", "wait"].map(action), [Some(0.0), Some(1.0), Some(0.0)]);
+    view.experiments[0].sample_ratio.as_mut().expect("ratio").log_e = None;
+    let unknown = find(&render(&view), "armspan_sample_ratio_mismatch", &[]);
+    assert_eq!(unknown, None, "without a plan nothing is said");
+}
+
+#[test]
+fn what_never_happened_is_zero_and_not_absent() {
+    let mut view = View::default();
+    view.counts.limits.insert("runs_max".into(), 5);
+    let all = parse(&Prometheus::default().render(&view, &Meter::default(), 0, None).1, false);
+    let hits = |limit| find(&all, "armspan_limit_hits_total", &[("limit", limit)]);
+    assert_eq!((hits("runs_max"), hits("arms_max")), (Some(5.0), Some(0.0)));
+    assert_eq!(find(&all, "armspan_orphaned_total", &[("reason", "no_call")]), Some(0.0));
+}
+
+#[test]
 fn there_is_an_end_to_the_page() {
     let mut out = Encoder::new(true);
     out.family("armspan_x", Kind::Gauge, "x");
