@@ -223,6 +223,7 @@ impl Config {
             faults.add("data", "names a folder");
         }
         let listen = listen(&file.listen, &mut faults);
+        loops(&file, listen.as_ref(), &mut faults);
         match listen {
             Some(listen) if faults.0.is_empty() => Ok(Config::build(file, listen)),
             _ => Err(Error::Invalid(faults.0)),
@@ -325,6 +326,23 @@ fn listen(raw: &file::Listen, faults: &mut Faults) -> Option<Listen> {
     let http = address("listen.http", &raw.http);
     let web = address("listen.web", &raw.web);
     Some(Listen { grpc: grpc?, http: http?, web: web? })
+}
+
+/// A sink that sends to one of our own listeners.
+fn loops(file: &File, listen: Option<&Listen>, faults: &mut Faults) {
+    let own: Vec<SocketAddr> = listen.iter().flat_map(|l| [l.grpc, l.http, l.web]).collect();
+    for (at, sink) in file.sinks.iter().enumerate() {
+        let url = sink.settings().receiver().and_then(|url| url.parse::<http::Uri>().ok());
+        let Some((host, port)) = url.as_ref().and_then(|url| Some((url.host()?, url.port_u16()?)))
+        else {
+            continue;
+        };
+        let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+        if found.is_ok_and(|mut all| all.any(|address| own.contains(&address))) {
+            let key = format!("sinks[{at}].endpoint");
+            faults.add(key, "is this server itself; name the receiver that is to have it");
+        }
+    }
 }
 
 #[cfg(test)]

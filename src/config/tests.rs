@@ -153,6 +153,20 @@ fn names_have_a_limit() {
 }
 
 #[test]
+fn sinks_are_checked_and_do_not_send_to_ourselves() {
+    let told = error("sinks: [{kind: otlp, endpoint: \"http://127.0.0.1:4318\"}]");
+    assert!(told.contains("sinks[0].endpoint: is this server itself"), "{told}");
+    let other = "sinks: [{kind: otlp, endpoint: \"http://127.0.0.1:5318\"}]";
+    assert!(read_text(other).is_ok());
+    let told = error("sinks: [{kind: jsonl}, {kind: webhook}, {kind: jsonl}]");
+    assert!(told.contains("sinks[1].url: is needed"), "{told}");
+    assert!(told.contains("sinks[2]: jsonl:data is there twice"), "{told}");
+    let told = error("data: x\nsinks:\n  - {kind: mlflow, experimnt: x}\n");
+    assert!(told.contains("\"experimnt\"") && told.contains("\"experiment\""), "{told}");
+    assert!(told.starts_with("armspan.yaml:3:"), "{told}");
+}
+
+#[test]
 fn other_machines_are_let_in_on_purpose_only() {
     let told = error("listen: {web: 0.0.0.0:4390}");
     assert!(told.contains("listen.web") && told.contains("allow_remote"), "{told}");

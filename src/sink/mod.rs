@@ -94,6 +94,11 @@ pub trait Settings {
     /// What is wrong with it: the key, and what to do.
     fn faults(&self) -> Vec<(&'static str, String)>;
 
+    /// Where it sends OTLP to: not to our own listeners, which would come back for ever.
+    fn receiver(&self) -> Option<&str> {
+        None
+    }
+
     /// From where it begins without a cursor.
     fn begin(&self) -> Begin {
         Begin::Oldest

@@ -21,10 +21,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Where a collector on the same machine listens.
-const ENDPOINT_HTTP: &str = "http://127.0.0.1:4318";
-/// The same over gRPC.
-const ENDPOINT_GRPC: &str = "http://127.0.0.1:4317";
 /// How often metrics are sent unless the config says otherwise.
 const INTERVAL: Span = Span::seconds(60);
 /// The shortest interval.
@@ -63,7 +59,6 @@ pub enum Signal {
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// URL of the receiver; over HTTP, /v1/logs and /v1/metrics are added.
-    /// A collector on this machine when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
@@ -103,11 +98,7 @@ struct Unclear {
 
 impl Config {
     fn endpoint(&self) -> &str {
-        let absent = match self.protocol {
-            Protocol::Http => ENDPOINT_HTTP,
-            Protocol::Grpc => ENDPOINT_GRPC,
-        };
-        self.endpoint.as_deref().unwrap_or(absent).trim_end_matches('/')
+        self.endpoint.as_deref().unwrap_or_default().trim_end_matches('/')
     }
 
     fn sends(&self, signal: Signal) -> bool {
@@ -126,7 +117,8 @@ impl Settings for Config {
         if http::Uri::try_from(url).ok().and_then(|uri| uri.host().map(str::len)).is_none()
             || !(url.starts_with("http://") || url.starts_with("https://"))
         {
-            out.push(("endpoint", format!("{url} is no URL such as https://collector:4318")));
+            let what = "is needed: the URL of a receiver, such as https://collector:4318";
+            out.push(("endpoint", what.into()));
         } else if url.contains('@') {
             out.push(("endpoint", "use headers for credentials".into()));
         }
@@ -143,6 +135,10 @@ impl Settings for Config {
             out.push(("interval", "at least 1s".into()));
         }
         out
+    }
+
+    fn receiver(&self) -> Option<&str> {
+        Some(self.endpoint())
     }
 
     fn open(&self, _around: &Around) -> Result<Box<dyn Sink>, Failure> {

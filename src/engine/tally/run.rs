@@ -93,8 +93,18 @@ pub struct Exemplars {
     pub failed: Option<(Nanos, TraceId, SpanId)>,
     /// End, trace, span of the latest call.
     pub latest: Option<(Nanos, TraceId, SpanId)>,
-    /// End, latency in microseconds, trace, span of the latest call without error.
-    pub answered: Option<(Nanos, u64, TraceId, SpanId)>,
+    /// End, trace, span and quantities of the latest call without error.
+    pub answered: Option<(Nanos, TraceId, SpanId, Quantities)>,
+}
+
+/// What a call took, in integer units: microseconds, tokens, nano-USD.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Quantities {
+    latency: u64,
+    first_token: Option<u64>,
+    tokens_in: Option<u64>,
+    tokens_out: Option<u64>,
+    cost: Option<u64>,
 }
 
 // === impl Run ===
@@ -311,6 +321,30 @@ impl Seen {
     }
 }
 
+impl Quantities {
+    fn of(call: &CallFact) -> Self {
+        Quantities {
+            latency: call.latency_us,
+            first_token: call.first_token_us,
+            tokens_in: call.tokens_in,
+            tokens_out: call.tokens_out,
+            cost: call.cost_nano,
+        }
+    }
+
+    /// One of them.
+    pub fn get(&self, origin: Origin) -> Option<u64> {
+        match origin {
+            Origin::Latency => Some(self.latency),
+            Origin::TimeToFirstToken => self.first_token,
+            Origin::TokensIn => self.tokens_in,
+            Origin::TokensOut => self.tokens_out,
+            Origin::Cost => self.cost,
+            _ => None,
+        }
+    }
+}
+
 impl Exemplars {
     fn note(&mut self, fact: &Fact, call: &CallFact) {
         let at = (fact.trace, fact.span);
@@ -318,7 +352,7 @@ impl Exemplars {
             slowest: Some((call.latency_us, fact.end, at.0, at.1)).filter(|_| !call.failed),
             failed: Some((fact.end, at.0, at.1)).filter(|_| call.failed),
             latest: Some((fact.end, at.0, at.1)),
-            answered: Some((fact.end, call.latency_us, at.0, at.1)).filter(|_| !call.failed),
+            answered: Some((fact.end, at.0, at.1, Quantities::of(call))).filter(|_| !call.failed),
         };
         self.merge(&more);
     }

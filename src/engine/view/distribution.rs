@@ -78,18 +78,21 @@ fn one(
     })
 }
 
-/// The slowest and the latest call, for times only.
+/// The latest call without error, and of latencies the slowest one.
 fn exemplars(runs: &[&Run], origin: Origin) -> Vec<Exemplar> {
-    if origin != Origin::Latency {
-        return Vec::new();
-    }
-    let of =
-        |(micros, at, trace, span): (u64, u64, crate::model::TraceId, crate::model::SpanId)| {
-            let value = micros as f64 / origin.per_unit();
-            Exemplar { at, value, trace_id: trace.to_string(), span_id: span.to_string() }
-        };
-    let slowest = runs.iter().filter_map(|run| run.exemplars.slowest).max();
     let latest = runs.iter().filter_map(|run| run.exemplars.answered).max();
-    let latest = latest.map(|(at, micros, trace, span)| (micros, at, trace, span));
-    slowest.into_iter().chain(latest.filter(|one| Some(*one) != slowest)).map(of).collect()
+    let latest =
+        latest.and_then(|(at, trace, span, all)| Some((all.get(origin)?, at, trace, span)));
+    let slowest = runs.iter().filter_map(|run| run.exemplars.slowest).max();
+    let slowest = slowest.filter(|call| origin == Origin::Latency && Some(*call) != latest);
+    slowest
+        .into_iter()
+        .chain(latest)
+        .map(|(value, at, trace, span)| Exemplar {
+            at,
+            value: value as f64 / origin.per_unit(),
+            trace_id: trace.to_string(),
+            span_id: span.to_string(),
+        })
+        .collect()
 }
