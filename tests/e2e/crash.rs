@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 const CLIENTS: u64 = 4;
-const PER_REQUEST: u64 = 20;
+pub const PER_REQUEST: u64 = 20;
 
 fn text(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value.into())) });
@@ -20,7 +20,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 }
 
 /// Calls `number·20` to `number·20 + 19`, each in a trace of its own; equal numbers, equal bytes.
-fn request(number: u64, began: u64) -> ExportTraceServiceRequest {
+pub fn request(number: u64, began: u64) -> ExportTraceServiceRequest {
     let span = |id: u64| Span {
         trace_id: (u128::from(id) << 64 | 1).to_be_bytes().to_vec(),
         span_id: (id + 1).to_be_bytes().to_vec(),

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod crash;
+mod export;
 #[path = "../support/figures.rs"]
 mod figures;
 mod payload;

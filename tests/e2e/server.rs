@@ -29,8 +29,8 @@ pub fn armspan(words: &[&str]) -> Output {
 
 /// `serve` on these ports.
 pub fn command(folder: &Path, ports: [u16; 3]) -> Command {
+    configure(folder, "");
     let config = folder.join("armspan.yaml");
-    std::fs::write(&config, CONFIG).expect("config");
     let mut command = Command::new(env!("CARGO_BIN_EXE_armspan"));
     command.arg("serve").arg("--config").arg(config).arg("--data").arg(folder.join("data"));
     for (name, port) in ["grpc", "http", "web"].into_iter().zip(ports) {
@@ -39,10 +39,22 @@ pub fn command(folder: &Path, ports: [u16; 3]) -> Command {
     command
 }
 
+/// Writes the config of a folder with more in it.
+pub fn configure(folder: &Path, more: &str) {
+    std::fs::write(folder.join("armspan.yaml"), format!("{CONFIG}{more}")).expect("config");
+}
+
 impl Server {
     pub async fn start(folder: &Path) -> Server {
+        Server::start_with(folder, "").await
+    }
+
+    /// With more in its config.
+    pub async fn start_with(folder: &Path, more: &str) -> Server {
         let ports = [free_port(), free_port(), free_port()];
-        let child = command(folder, ports).stderr(Stdio::null()).spawn().expect("started");
+        let mut command = command(folder, ports);
+        configure(folder, more);
+        let child = command.stderr(Stdio::null()).spawn().expect("started");
         let [grpc, http, web] = ports;
         let server = Server { child, grpc, http, web, data: folder.join("data") };
         server.until("ready", async || server.text("/readyz").await.is_some()).await;
