@@ -59,7 +59,7 @@ pub async fn send(request: RequestBuilder, auth: &Auth, what: &str) -> Result<An
         Auth::Basic(user, password) => request.basic_auth(user, password.reveal()),
         Auth::Bearer(token) => request.bearer_auth(token.reveal().unwrap_or_default()),
     };
-    let failed = |error: reqwest::Error| Failure::later(format!("{what}: {}", causes(&error)));
+    let failed = |error: reqwest::Error| Failure::later(format!("{what}: {}", cause(&error)));
     let mut answer = request.send().await.map_err(failed)?;
     let (status, after) = (answer.status(), retry_after(&answer));
     let mut body = Vec::new();
@@ -72,15 +72,13 @@ pub async fn send(request: RequestBuilder, auth: &Auth, what: &str) -> Result<An
     Ok(Answer { status, body, after })
 }
 
-/// The innermost cause is what people need: "connection refused".
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
+/// The innermost cause: "Connection refused" is what people need, not where it was met.
+pub fn cause(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
     }
-    text
+    inner.to_string()
 }
 
 /// Seconds, or a date, of `Retry-After`.

@@ -2,11 +2,13 @@
 
 use super::page::{figure, frame};
 use super::{Addresses, human};
+use crate::model::delivery::SinkStatus;
 use crate::model::meter::Meter;
 use crate::model::reject::Reject;
 use crate::model::view::View;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The page.
@@ -26,6 +28,8 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
             (counts(&doors(meter, addresses)))
             h2 { "Refused" }
             (refused(meter))
+            h2 { "Sinks" }
+            (sinks(meter))
             h2 { "Engine" }
             (counts(&engine(view)))
             (named("Limits that were hit", &view.counts.limits, human::count))
@@ -99,6 +103,39 @@ fn refused(meter: &Meter) -> Markup {
             } } } }
         }
     }
+}
+
+/// Where records and events go, and what holds them up.
+fn sinks(meter: &Meter) -> Markup {
+    let sinks = meter.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+    html! {
+        @if sinks.is_empty() { p.dim { "None." } } @else {
+            table {
+                thead { tr {
+                    th scope="col" { "sink" } th scope="col" { "state" }
+                    th.n scope="col" { "waiting" } th.n scope="col" { "delivered" }
+                    th.n scope="col" { "refused" } th scope="col" { "last success" }
+                    th scope="col" { "what is wrong" }
+                } }
+                tbody { @for sink in sinks.values() { (sink_row(sink)) } }
+            }
+        }
+    }
+}
+
+fn sink_row(sink: &SinkStatus) -> Markup {
+    let told = sink.last_error.as_ref().or(sink.last_refusal.as_ref());
+    let trouble = sink.last_error.is_some();
+    let success = sink.last_success.as_deref().map_or("–".to_owned(), human::minute);
+    html! { tr {
+        th scope="row" { code { (super::page::short(&sink.name)) } }
+        td { span class=(if trouble { "state quiet" } else { "state live" }) { (sink.state) } }
+        td.n { (human::count(signed(sink.waiting))) }
+        td.n { (human::count(signed(sink.delivered))) }
+        td.n { (human::count(signed(sink.refused))) }
+        td { (success) }
+        td.long { (told.map_or("–", String::as_str)) }
+    } }
 }
 
 fn named(title: &str, map: &BTreeMap<String, u64>, shown: impl Fn(i64) -> String) -> Markup {

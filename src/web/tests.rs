@@ -150,3 +150,21 @@ async fn pages_can_be_looked_at() {
     }
     std::fs::write(dir.join("style.css"), STYLE).expect("written");
 }
+
+#[test]
+fn the_status_page_says_how_sinks_do() {
+    let meter = Meter::default();
+    let sink = crate::model::delivery::SinkStatus {
+        name: "mlflow:http://127.0.0.1:5000".into(),
+        state: "retrying".into(),
+        waiting: 12,
+        last_error: Some("connection refused <b>".into()),
+        ..Default::default()
+    };
+    meter.sinks.lock().expect("lock").insert(sink.name.clone(), sink);
+    let addresses = Addresses { grpc: "a".into(), http: "b".into(), web: "c".into() };
+    let page = status::page(&View::default(), &meter, &addresses).into_string();
+    for text in ["mlflow:http://127.0.0.1:5000", "retrying", "12", "connection refused &lt;b&gt;"] {
+        assert!(page.contains(text), "{text} is missing");
+    }
+}

@@ -16,6 +16,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Pause after an error of our own outbox.
 const OUTBOX_PAUSE: Duration = Duration::from_secs(5);
+/// How often a failure that goes on is told in the log.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How often what waits is counted while items are delivered.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// How often the counts of `/status` are made anew while nothing happens.
@@ -30,6 +32,7 @@ pub struct Pump {
     status: SinkStatus,
     beat: Option<(Duration, Instant)>,
     counted: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 /// What to do next.
@@ -62,7 +65,8 @@ impl Pump {
         };
         let beat = sink.pulse().map(|every| (every, Instant::now() + every));
         let status = SinkStatus { name: name.clone(), ..SinkStatus::default() };
-        let mut pump = Pump { name, sink, shared, progress, status, beat, counted: None };
+        let mut pump =
+            Pump { name, sink, shared, progress, status, beat, counted: None, warned: None };
         pump.tell("idle");
         Ok(pump)
     }
@@ -162,6 +166,7 @@ impl Pump {
             }
         }
         self.status.last_error = None;
+        self.warned = None;
         // A cursor that is not kept means a repeat, which the sink can tell.
         if let Err(error) = self.shared.outbox.set_progress(&self.name, &self.progress) {
             tracing::error!(%error, sink = self.name, "the cursor was not kept");
@@ -183,8 +188,10 @@ impl Pump {
     }
 
     fn failed(&mut self, what: &str) {
-        if self.status.last_error.as_deref() != Some(what) {
+        // A tool that is down for a day is no news each time it is tried.
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
             tracing::warn!(sink = self.name, "not delivered, tried again: {what}");
+            self.warned = Some(Instant::now());
         }
         self.status.failures += 1;
         self.status.last_error = Some(what.to_owned());

@@ -3,6 +3,7 @@
 
 use super::{Config, file, folder};
 use crate::sink::Failure;
+use crate::sink::http::cause;
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
@@ -160,6 +161,10 @@ fn failure(doing: &str, shown_name: &str, error: &Error) -> Failure {
         Error::NotSupported { .. } | Error::NotImplemented { .. } => Failure::later(format!(
             "{text}; the server must know conditional writes (If-None-Match)"
         )),
+        // Of a connection, not of an answer: the cause says it, without times that always differ.
+        Error::Generic { .. } if !text.contains("status") => {
+            Failure::later(format!("{doing} {shown_name}: {}", cause(error)))
+        }
         _ => Failure::later(text),
     }
 }
