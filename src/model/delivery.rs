@@ -104,7 +104,7 @@ pub struct WindowRow {
 }
 
 /// A verdict that changed at a look, or a configuration that changed inside an arm.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Always [`EVENT_SCHEMA`].
     pub schema: String,
@@ -145,13 +145,25 @@ pub const EVENT_SCHEMA: &str = "armspan/event/v1";
 
 /// What an event is about.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The state of a verdict that decides.
     Verdict,
     /// A configuration, an observed value, an epoch, or the course of a metric.
+    #[default]
     Change,
 }
 

@@ -2,7 +2,7 @@
 //! and a restart goes on where it was.
 
 use super::*;
-use crate::model::delivery::{Body, EVENT_SCHEMA, Event, EventKind, Item, ItemKey, ItemKind};
+use crate::model::delivery::{Body, EVENT_SCHEMA, Event, Item, ItemKey, ItemKind};
 use crate::sink::{Begin, Sink};
 use async_trait::async_trait;
 use std::collections::VecDeque;
@@ -52,17 +52,8 @@ fn event(number: u64) -> Event {
     Event {
         schema: EVENT_SCHEMA.into(),
         id: format!("{number:032x}"),
-        kind: EventKind::Change,
         at: "2026-11-24T10:00:00Z".into(),
-        experiment: "bot".into(),
-        site: "answer".into(),
-        epoch: 1,
-        arm: None,
-        control: None,
-        metric: None,
-        was: None,
-        decision: None,
-        change: None,
+        ..Event::default()
     }
 }
 

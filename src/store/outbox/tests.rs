@@ -1,7 +1,7 @@
 //! Items, cursors, repeats, restarts and trimming of the outbox.
 
 use super::*;
-use crate::model::delivery::{EVENT_SCHEMA, EventKind, HOUR, Why};
+use crate::model::delivery::{EVENT_SCHEMA, HOUR, Why};
 use tempfile::TempDir;
 
 fn cut(position: u64, hour: u64) -> Cut {
@@ -19,17 +19,8 @@ fn event(id: &str) -> Event {
     Event {
         schema: EVENT_SCHEMA.into(),
         id: id.into(),
-        kind: EventKind::Change,
         at: "2026-11-24T10:00:00Z".into(),
-        experiment: "bot".into(),
-        site: "answer".into(),
-        epoch: 1,
-        arm: None,
-        control: None,
-        metric: None,
-        was: None,
-        decision: None,
-        change: None,
+        ..Event::default()
     }
 }
 
