@@ -2,11 +2,14 @@
 //! sums on one core, off the receive path. The bound is 20 ms (`cargo bench --bench looks`).
 
 use armspan::app::fold::Fold;
+use armspan::engine::Engine;
 use armspan::engine::watch::assess::Assessment;
 use armspan::model::canonical::set_id;
+use armspan::model::delivery::Why;
 use armspan::model::observation::{Define, Grader, Source};
 use armspan::model::settings::Experiment;
 use armspan::model::*;
+use armspan::store::Outbox;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BASE: Nanos = 29_916_000 * MINUTE;
@@ -127,6 +130,23 @@ fn looks(c: &mut Criterion) {
     assert_eq!(lines, SITES * ARMS * 20, "100 runs × 20 metrics");
     c.bench_function("estimates and verdicts of 100 runs × 20 metrics", |b| b.iter(look));
     c.bench_function("the whole view of 100 runs × 20 metrics", |b| b.iter(|| engine.view()));
+    cuts(c, engine);
+}
+
+/// What the engine's thread does once an hour: making a cut, and putting it into the outbox.
+fn cuts(c: &mut Criterion, engine: &Engine) {
+    c.bench_function("a cut of 100 runs × 20 metrics", |b| b.iter(|| engine.cut(Why::Hour)));
+    let dir = tempfile::tempdir().expect("a folder");
+    let outbox = Outbox::open(dir.path()).expect("opens");
+    let (mut cut, mut position) = (engine.cut(Why::Hour), outbox.position().expect("reads"));
+    c.bench_function("putting it into the outbox, every record changed", |b| {
+        b.iter(|| {
+            position += 1;
+            cut.position = position;
+            cut.records.iter_mut().for_each(|record| record.traffic.calls += 1);
+            outbox.put(position, &[], Some(&cut)).expect("puts")
+        });
+    });
 }
 
 criterion_group! {
