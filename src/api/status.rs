@@ -1,7 +1,7 @@
 //! The status document: what came in, what became of it, what is full.
 
 use crate::model::delivery::SinkStatus;
-use crate::model::meter::Meter;
+use crate::model::meter::{Meter, SIGNALS};
 use crate::model::reject::Reject;
 use crate::model::view::{Counts, View};
 use schemars::JsonSchema;
@@ -31,6 +31,9 @@ pub struct Status {
     pub queue: Queue,
     /// What the engine counted.
     pub engine: Counts,
+    /// Requests that went on to another receiver, by signal, since the process began.
+    #[serde(default)]
+    pub forwarded: BTreeMap<String, Forwarded>,
     /// Where records and events go, by name.
     #[serde(default)]
     pub sinks: Vec<SinkStatus>,
@@ -61,6 +64,17 @@ pub struct Received {
     pub requests_bad: u64,
     /// Requests refused for now.
     pub requests_refused: u64,
+}
+
+/// What became of requests that were sent on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Forwarded {
+    /// Downstream has them.
+    pub ok: u64,
+    /// Not taken for now: clients send them again.
+    pub later: u64,
+    /// Refused by downstream for good.
+    pub refused: u64,
 }
 
 /// How often one reason was met, and what to do.
@@ -99,12 +113,21 @@ pub fn status(view: &View, meter: &Meter, depth: (u64, u64)) -> Status {
             in_flight_bytes: meter.in_flight_bytes.load(Relaxed),
         },
         engine: view.counts.clone(),
+        forwarded: forwarded(meter),
         sinks: sinks(meter),
     }
 }
 
 fn sinks(meter: &Meter) -> Vec<SinkStatus> {
     meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+}
+
+fn forwarded(meter: &Meter) -> BTreeMap<String, Forwarded> {
+    let counted = SIGNALS.into_iter().zip(&meter.forwarded).map(|(signal, counters)| {
+        let [ok, later, refused] = counters.each_ref().map(|counter| counter.load(Relaxed));
+        (signal.to_owned(), Forwarded { ok, later, refused })
+    });
+    counted.filter(|(_, counts)| counts.ok + counts.later + counts.refused > 0).collect()
 }
 
 fn received(meter: &Meter) -> Received {

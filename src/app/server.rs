@@ -13,12 +13,13 @@ use crate::engine::view::Query;
 use crate::log::LocalLog;
 use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
 use crate::normalize::Normalizer;
+use crate::otlp::forward::Forwarder;
 use crate::otlp::{self, Receiver};
 use crate::sink::Around;
 use crate::sink::prometheus::Prometheus;
 use crate::store;
 use crate::web;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
 use axum::Router;
 use std::io::{Write, stderr};
@@ -174,6 +175,10 @@ impl Core {
 
     /// A receiver of OTLP with a clock and a horizon of its own.
     pub fn receiver(&self, clock: Arc<dyn Clock>, horizon: Nanos) -> Arc<Receiver> {
+        Arc::new(self.new_receiver(clock, horizon))
+    }
+
+    fn new_receiver(&self, clock: Arc<dyn Clock>, horizon: Nanos) -> Receiver {
         let config = otlp::Config {
             request_bytes_max: self.config.doors.request_bytes_max as usize,
             in_flight_bytes_max: self.config.doors.in_flight_bytes_max as usize,
@@ -181,7 +186,19 @@ impl Core {
         };
         let log: Arc<dyn Log> = Arc::new(self.log.clone());
         let (normalizer, meter) = (self.normalizer.clone(), self.meter.clone());
-        Arc::new(Receiver::new(config, normalizer, log, clock, meter, horizon))
+        Receiver::new(config, normalizer, log, clock, meter, horizon)
+    }
+
+    /// The receiver of the doors, which passes requests on when the config says so.
+    fn door(&self) -> Result<Arc<Receiver>> {
+        let receiver = self.new_receiver(self.clock.clone(), self.config.settings().horizon.0);
+        Ok(Arc::new(match &self.config.forward {
+            Some(to) => {
+                let to = Forwarder::new(to, self.meter.clone()).map_err(|what| anyhow!(what));
+                receiver.forwarding(to.context("forward")?)
+            }
+            None => receiver,
+        }))
     }
 
     /// Goes on by another clock: after history was fed, by that of the wall.
@@ -202,6 +219,9 @@ impl Core {
             std::mem::replace(&mut self.exports, fresh).stop().await;
             self.meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.exports = Exports::start(&config.sinks, &shared)?;
+        }
+        if config.forward != self.config.forward {
+            tracing::warn!("a change of forward: needs a restart");
         }
         self.config = config;
         Ok(())
@@ -341,7 +361,7 @@ impl Server {
     /// Serves a core on bound doors.
     pub async fn serve(core: Core, doors: Doors) -> Result<Server> {
         let addresses = doors.addresses()?;
-        let receiver = core.receiver(core.clock.clone(), core.config.settings().horizon.0);
+        let receiver = core.door()?;
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         let routers = [

@@ -26,11 +26,10 @@ pub fn endpoint(env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         .filter(|endpoint| !endpoint.trim().is_empty())
 }
 
-/// Refuses an endpoint that is one of our own listeners.
-pub fn refuse_own(endpoint: &str, own: &[SocketAddr]) -> Result<()> {
-    let url: http::Uri = endpoint
-        .parse()
-        .with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT is no URL: {endpoint}"))?;
+/// Refuses an endpoint that is one of our own listeners; `key` is what names it.
+pub fn refuse_own(key: &str, endpoint: &str, own: &[SocketAddr]) -> Result<()> {
+    let url: http::Uri =
+        endpoint.parse().with_context(|| format!("{key} is no URL: {endpoint}"))?;
     let host = url.host().unwrap_or("localhost").trim_matches(['[', ']']);
     let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
     let resolved = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
@@ -41,8 +40,8 @@ pub fn refuse_own(endpoint: &str, own: &[SocketAddr]) -> Result<()> {
         };
         if own.iter().any(same) {
             bail!(
-                "OTEL_EXPORTER_OTLP_ENDPOINT is {endpoint}, which is this server itself: its own \
-                 spans would never end; point it at another collector, or unset it"
+                "{key} is {endpoint}, which is this server itself: what it sends would come back \
+                 for ever; point it at another collector, or leave it away"
             );
         }
     }
@@ -87,11 +86,13 @@ mod tests {
     #[test]
     fn our_own_listener_is_refused() {
         let own = ["127.0.0.1:4317".parse().expect("address")];
-        let error = refuse_own("http://localhost:4317", &own).expect_err("ourselves");
-        assert!(error.to_string().contains("this server itself"));
-        assert!(refuse_own("http://localhost:4417", &own).is_ok());
+        let error =
+            refuse_own("forward.endpoint", "http://localhost:4317", &own).expect_err("ourselves");
+        let told = error.to_string();
+        assert!(told.starts_with("forward.endpoint is") && told.contains("this server itself"));
+        assert!(refuse_own("x", "http://localhost:4417", &own).is_ok());
         let any = ["0.0.0.0:4317".parse().expect("address")];
-        assert!(refuse_own("http://127.0.0.1:4317", &any).is_err());
+        assert!(refuse_own("x", "http://127.0.0.1:4317", &any).is_err());
     }
 
     #[test]

@@ -46,7 +46,10 @@ async fn run(args: &Serve, config: Config) -> Result<ExitCode> {
     let doors = Doors::bind(&config).await?;
     let endpoint = telemetry::endpoint(&config::process_env);
     if let Some(endpoint) = &endpoint {
-        telemetry::refuse_own(endpoint, &doors.addresses()?)?;
+        telemetry::refuse_own("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, &doors.addresses()?)?;
+    }
+    if let Some(forward) = &config.forward {
+        telemetry::refuse_own("forward.endpoint", &forward.endpoint, &doors.addresses()?)?;
     }
     let _telemetry = telemetry::start(&config.log_level, endpoint.as_deref())?;
     let mut signals = Signals::new()?;

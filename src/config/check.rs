@@ -50,6 +50,9 @@ pub fn check(file: &File, faults: &mut Faults) {
     sizes(file, faults);
     links(file, faults);
     sinks(file, faults);
+    for (key, what) in file.forward.iter().flat_map(|forward| forward.faults()) {
+        faults.add(format!("forward.{key}"), what);
+    }
 }
 
 fn named(name: &str, key: &str, faults: &mut Faults) {

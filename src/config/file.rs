@@ -4,6 +4,7 @@ use super::scalar::Size;
 use crate::model::Secret;
 use crate::model::metric::Metric;
 use crate::model::settings::{Experiment, Filter, Limits as Engine, Price, Settings, Span};
+use crate::otlp;
 use crate::sink;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct File {
     pub epoch_min: Span,
     /// Age at which a call enters a metric of scores.
     pub matures_after: Span,
+    /// Where requests go on to; nowhere when absent.
+    pub forward: Option<otlp::forward::Config>,
     /// Sizes and counts that a stranger cannot exceed.
     pub limits: Limits,
     /// The log's files.
@@ -178,6 +181,7 @@ impl Default for File {
             assignment_wait: settings.assignment_wait,
             epoch_min: settings.epoch_min,
             matures_after: settings.matures_after,
+            forward: None,
             limits: Limits::default(),
             log: LogFiles::default(),
             snapshot: Snapshot::default(),

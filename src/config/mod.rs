@@ -45,6 +45,8 @@ pub struct Config {
     pub sinks: Vec<crate::sink::Config>,
     /// What is kept for them.
     pub outbox: Outbox,
+    /// Where requests go on to.
+    pub forward: Option<crate::otlp::forward::Config>,
     /// Where people open the dashboard, without a slash at its end.
     pub dashboard: Option<String>,
     /// Filter of our own log lines.
@@ -248,6 +250,7 @@ impl Config {
             },
             snapshot: Snapshot { every: file.snapshot.every, log_bytes: file.snapshot.log_bytes.0 },
             outbox: Outbox { keep: file.outbox.keep, keep_bytes_max: file.outbox.keep_bytes_max.0 },
+            forward: file.forward.clone(),
             dashboard: file.links.dashboard.as_ref().map(|u| u.trim_end_matches('/').to_owned()),
             log_level: file.log_level.clone(),
             settings: settings(&file),

@@ -41,8 +41,34 @@ pub struct Meter {
     pub commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
     /// Sum of these times, microseconds.
     pub commit_us: AtomicU64,
+    /// Requests that were sent on, by signal in the order of [`SIGNALS`] and [`Forwarded`].
+    pub forwarded: [[AtomicU64; Forwarded::ALL.len()]; SIGNALS.len()],
     /// How the sinks do, by name; each writes its own now and then.
     pub sinks: Mutex<BTreeMap<String, SinkStatus>>,
+}
+
+/// Names of the signals of OTLP.
+pub const SIGNALS: [&str; 3] = ["traces", "logs", "metrics"];
+
+/// What became of a request that was sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forwarded {
+    /// Downstream has it.
+    Ok,
+    /// Not now: the client sends it again.
+    Later,
+    /// Downstream refused it for good.
+    Refused,
+}
+
+impl Forwarded {
+    /// All of them.
+    pub const ALL: [Forwarded; 3] = [Forwarded::Ok, Forwarded::Later, Forwarded::Refused];
+
+    /// Its name in counters.
+    pub fn name(self) -> &'static str {
+        ["ok", "later", "refused"][self as usize]
+    }
 }
 
 /// Upper bounds of the commit histogram, in microseconds.

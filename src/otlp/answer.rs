@@ -41,6 +41,26 @@ impl Partial {
         Partial { rejected, message }
     }
 
+    /// Both answers in one. Each side may reject the same spans, so that the sum is an upper
+    /// bound of what one of the two does not have; never more than came.
+    pub fn and_downstream(self, theirs: Partial, received: u64) -> Partial {
+        if theirs == Partial::default() {
+            return self;
+        }
+        let rejected = (self.rejected + theirs.rejected).min(received.max(theirs.rejected));
+        let (count, said) = (theirs.rejected, theirs.message);
+        let theirs = if count == 0 {
+            format!("downstream: {said}")
+        } else {
+            format!("downstream rejected {count}: {said}")
+        };
+        let message = match self.message.as_str() {
+            "" => theirs,
+            own => format!("armspan: {own}; {theirs}"),
+        };
+        Partial { rejected, message }
+    }
+
     /// Of data points, which are never used.
     pub fn unused_points(count: u64) -> Partial {
         let message = if count == 0 { String::new() } else { NOT_USED.into() };

@@ -38,6 +38,19 @@ pub enum Denied {
     /// The body did not arrive in time.
     #[error("the request's body did not arrive in time")]
     Slow,
+    /// Requests are forwarded, and this one could not be for now.
+    #[error("downstream has not taken it yet, send it again: {0}")]
+    Downstream(String),
+    /// Requests are forwarded, and downstream refused this one for good; it is in our log.
+    #[error("downstream refused it: {message}")]
+    Passed {
+        /// Its gRPC code, or what comes nearest.
+        code: Code,
+        /// Its HTTP status, or what comes nearest.
+        status: StatusCode,
+        /// What it said.
+        message: String,
+    },
     /// The log took nothing.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -46,7 +59,8 @@ pub enum Denied {
 impl Denied {
     /// The client may send it again.
     pub fn retryable(&self) -> bool {
-        matches!(self, Denied::Full | Denied::Slow | Denied::Refused(_))
+        use Denied::{Downstream, Full, Refused, Slow};
+        matches!(self, Full | Slow | Downstream(_) | Refused(_))
     }
 
     /// As a gRPC code.
@@ -56,7 +70,10 @@ impl Denied {
                 Code::InvalidArgument
             }
             Denied::Encoding => Code::Unimplemented,
-            Denied::Full | Denied::Slow | Denied::Refused(_) => Code::Unavailable,
+            Denied::Passed { code, .. } => *code,
+            Denied::Full | Denied::Slow | Denied::Downstream(_) | Denied::Refused(_) => {
+                Code::Unavailable
+            }
         }
     }
 
@@ -66,7 +83,10 @@ impl Denied {
             Denied::Malformed(_) => StatusCode::BAD_REQUEST,
             Denied::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Denied::Encoding | Denied::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Denied::Full | Denied::Slow | Denied::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Denied::Passed { status, .. } => *status,
+            Denied::Full | Denied::Slow | Denied::Downstream(_) | Denied::Refused(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

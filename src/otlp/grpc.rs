@@ -7,6 +7,7 @@
 
 use super::body::{self, Framing, Limits, PREFIX};
 use super::denied::{Denied, retry_info};
+use super::forward::Parcel;
 use super::inflate::{Encoding, inflate};
 use super::{Receiver, Signal};
 use axum::Router;
@@ -24,12 +25,6 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// Paths of the methods.
-const METHODS: [(&str, Signal); 3] = [
-    ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", Signal::Traces),
-    ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", Signal::Logs),
-    ("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", Signal::Metrics),
-];
 /// Compressions that are taken, as clients are told.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
 
@@ -37,17 +32,17 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,defla
 /// takes it. What comes over HTTP/1.1, or to the paths of OTLP over HTTP, gets a clear answer.
 pub fn router(receiver: Arc<Receiver>) -> Router {
     let mut router = Router::new();
-    for (path, signal) in METHODS {
+    for signal in Signal::ALL {
         let receiver = receiver.clone();
         let take = move |request: Request| {
             let receiver = receiver.clone();
             async move { receiver.grpc(signal, request).await }
         };
-        router = router.route(path, any(take));
+        router = router.route(signal.method(), any(take));
     }
     // Where an OTLP/HTTP client that was given the wrong port arrives.
-    for path in ["/v1/traces", "/v1/logs", "/v1/metrics"] {
-        router = router.route(path, any(wrong_port));
+    for signal in Signal::ALL {
+        router = router.route(signal.path(), any(wrong_port));
     }
     router.layer(CatchPanicLayer::new())
 }
@@ -74,15 +69,19 @@ impl Receiver {
         let mut permit = self.gate.permit();
         let body = request.into_body();
         let read = body::read(body, Framing::Grpc, None, &limits, &mut permit).await?;
-        let (compressed, message) = unframe(read)?;
-        let bytes = match compressed {
+        let frame = Some(read.clone());
+        let (compressed, wire) = unframe(read)?;
+        let encoding = if compressed { encoding } else { Encoding::Identity };
+        let plain: Bytes = match compressed {
             true if encoding == Encoding::Identity => {
                 return Err(Denied::Malformed("compressed without a grpc-encoding".into()));
             }
-            true => inflate(encoding, &message, limit, &mut permit)?.into(),
-            false => message,
+            true => inflate(encoding, &wire, limit, &mut permit)?.into(),
+            false => wire.clone(),
         };
-        Ok(self.take(signal, &bytes).await?.proto())
+        let protobuf = plain.clone();
+        let parcel = Parcel { wire, encoding, frame, plain, json: false, protobuf };
+        Ok(self.take(signal, &parcel, &mut permit).await?.proto())
     }
 }
 

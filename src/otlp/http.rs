@@ -3,6 +3,7 @@
 
 use super::body::{self, Framing, Limits};
 use super::denied::{Denied, RETRY_SECONDS, status_json, status_proto};
+use super::forward::Parcel;
 use super::inflate::{Encoding, inflate};
 use super::{Receiver, Signal, json};
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::post;
+use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
 };
@@ -36,9 +38,9 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         post(take).fallback(wrong_method)
     };
     Router::new()
-        .route("/v1/traces", route(Signal::Traces))
-        .route("/v1/logs", route(Signal::Logs))
-        .route("/v1/metrics", route(Signal::Metrics))
+        .route(Signal::Traces.path(), route(Signal::Traces))
+        .route(Signal::Logs.path(), route(Signal::Logs))
+        .route(Signal::Metrics.path(), route(Signal::Metrics))
         .fallback(not_found)
         .layer(CatchPanicLayer::new())
 }
@@ -73,19 +75,21 @@ impl Receiver {
         let mut permit = self.gate.permit();
         let body = request.into_body();
         let read = body::read(body, Framing::Plain, expected, &limits, &mut permit).await?;
-        let inflated = match encoding {
-            Encoding::Identity => read,
+        let plain: Bytes = match encoding {
+            Encoding::Identity => read.clone(),
             other => inflate(other, &read, limit, &mut permit)?.into(),
         };
-        let bytes = match form {
-            Form::Protobuf => inflated,
+        let protobuf = match form {
+            Form::Protobuf => plain.clone(),
             Form::Json => {
                 // What is written is smaller than what is read, but for lists of numbers.
-                permit.grow(inflated.len())?;
-                from_json(signal, &inflated)?.into()
+                permit.grow(plain.len())?;
+                from_json(signal, &plain)?.into()
             }
         };
-        let partial = self.take(signal, &bytes).await?;
+        let json = form == Form::Json;
+        let parcel = Parcel { wire: read, encoding, frame: None, plain, json, protobuf };
+        let partial = self.take(signal, &parcel, &mut permit).await?;
         Ok(match form {
             Form::Protobuf => partial.proto(),
             Form::Json => partial.json(signal),

@@ -1,13 +1,15 @@
 //! OTLP receivers: gRPC and HTTP, traces and logs, metrics answered as not used.
 //!
 //! Flow: admission → read → inflate → (JSON to protobuf) → `normalize` → log → answer. What is
-//! answered with success is durable. The bytes of a request live until its answer and go nowhere
-//! else; no content is in an answer or a message.
+//! answered with success is durable, and downstream has it when requests are forwarded. The bytes
+//! of a request live until its answer, and only [`forward`] passes them on; no content is in an
+//! answer or a message of ours.
 
 mod admit;
 mod answer;
 mod body;
 mod denied;
+pub mod forward;
 mod grpc;
 mod http;
 mod inflate;
@@ -22,11 +24,15 @@ pub use grpc::router as grpc_router;
 pub use http::router as http_router;
 pub use serve::serve;
 
+use crate::model::meter::SIGNALS;
 use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};
 use crate::normalize::{Blind, Normalizer, Report, Times};
-use admit::Gate;
+use admit::{Gate, Permit};
 use answer::Partial;
 use denied::Denied;
+use forward::{Forwarder, Parcel};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,11 +57,15 @@ pub struct Config {
     pub body_timeout: Duration,
 }
 
-/// Which kind of data a request carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Signal {
+/// Which kind of data a request carries; in the order of [`crate::model::meter::SIGNALS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// Spans.
     Traces,
+    /// Log records.
     Logs,
+    /// Data points.
     Metrics,
 }
 
@@ -69,6 +79,7 @@ pub struct Receiver {
     horizon: AtomicU64,
     gate: Gate,
     pool: Mutex<Vec<Batch>>,
+    forward: Option<Forwarder>,
 }
 
 // === impl Config ===
@@ -79,6 +90,32 @@ impl Default for Config {
             request_bytes_max: 20 << 20,
             in_flight_bytes_max: 32 << 20,
             body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+// === impl Signal ===
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
+
+    /// Its name in config and counters.
+    pub fn name(self) -> &'static str {
+        SIGNALS[self as usize]
+    }
+
+    /// Its path over HTTP.
+    fn path(self) -> &'static str {
+        ["/v1/traces", "/v1/logs", "/v1/metrics"][self as usize]
+    }
+
+    /// Its method over gRPC.
+    fn method(self) -> &'static str {
+        match self {
+            Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         }
     }
 }
@@ -98,7 +135,13 @@ impl Receiver {
         let gate = Gate::new(meter.clone(), config.in_flight_bytes_max);
         let pool = Mutex::new(Vec::new());
         let horizon = AtomicU64::new(horizon);
-        Receiver { config, normalizer, log, clock, meter, horizon, gate, pool }
+        let forward = None;
+        Receiver { config, normalizer, log, clock, meter, horizon, gate, pool, forward }
+    }
+
+    /// The same, passing requests on.
+    pub fn forwarding(self, to: Forwarder) -> Self {
+        Receiver { forward: Some(to), ..self }
     }
 
     /// Changes how old a span may be, after a reload.
@@ -106,13 +149,18 @@ impl Receiver {
         self.horizon.store(horizon, Relaxed);
     }
 
-    /// Takes a request in protobuf, uncompressed. Returns when it is durable.
-    async fn take(&self, signal: Signal, bytes: &[u8]) -> Result<Partial, Denied> {
+    /// Takes a request. Returns when it is durable, and downstream has it.
+    async fn take(
+        &self,
+        signal: Signal,
+        parcel: &Parcel,
+        permit: &mut Permit,
+    ) -> Result<Partial, Denied> {
         if signal == Signal::Metrics {
-            return self.take_metrics(bytes);
+            return self.take_metrics(parcel, permit).await;
         }
         let mut batch = self.batch();
-        let taken = self.take_into(&mut batch, signal, bytes).await;
+        let taken = self.take_into(&mut batch, signal, parcel, permit).await;
         self.give_back(batch);
         taken
     }
@@ -121,30 +169,48 @@ impl Receiver {
         &self,
         batch: &mut Batch,
         signal: Signal,
-        bytes: &[u8],
+        parcel: &Parcel,
+        permit: &mut Permit,
     ) -> Result<Partial, Denied> {
         let now = self.clock.now();
         let earliest = now.saturating_sub(self.horizon.load(Relaxed));
         let times = Times { now, earliest, latest: now.saturating_add(AHEAD_MAX) };
-        let normalizer = &self.normalizer;
+        let (normalizer, bytes) = (&self.normalizer, &parcel.protobuf[..]);
         let report = match signal {
             Signal::Logs => normalizer.logs(bytes, times, batch, &mut Blind),
             _ => normalizer.traces(bytes, times, batch, &mut Blind),
         };
         let report = report.map_err(|malformed| Denied::Malformed(malformed.to_string()))?;
-        if !batch.is_empty() {
-            self.log.append(now, Body::Batch(batch.payload())).await?;
-            normalizer.durable(batch);
+        let outgoing = self.prepare(signal, parcel, permit)?;
+        let append = async {
+            if !batch.is_empty() {
+                self.log.append(now, Body::Batch(batch.payload())).await?;
+                normalizer.durable(batch);
+            }
+            Ok::<_, Denied>(())
+        };
+        // A refusal of the log ends both: it will all come again. Downstream's does not end the
+        // append, because one that is for good is the last time that we see this request.
+        let pass = async { Ok(self.pass(signal, outgoing).await) };
+        let ((), passed) = tokio::try_join!(append, pass)?;
+        if !matches!(&passed, Some(Err(denied)) if denied.retryable()) {
+            self.count(signal, &report);
         }
-        self.count(signal, &report);
-        Ok(Partial::of(&report))
+        let own = Partial::of(&report);
+        Ok(match passed.transpose()? {
+            Some(theirs) => own.and_downstream(theirs, report.received),
+            None => own,
+        })
     }
 
-    fn take_metrics(&self, bytes: &[u8]) -> Result<Partial, Denied> {
-        let points = body::metric_points(bytes)
+    /// Data points are of no use here: downstream answers for them, when it gets them.
+    async fn take_metrics(&self, parcel: &Parcel, permit: &mut Permit) -> Result<Partial, Denied> {
+        let points = body::metric_points(&parcel.protobuf)
             .ok_or_else(|| Denied::Malformed("the bytes are no OTLP protobuf".into()))?;
+        let outgoing = self.prepare(Signal::Metrics, parcel, permit)?;
+        let passed = self.pass(Signal::Metrics, outgoing).await.transpose()?;
         Meter::add(&self.meter.metric_points, points);
-        Ok(Partial::unused_points(points))
+        Ok(passed.unwrap_or_else(|| Partial::unused_points(points)))
     }
 
     /// Counts what was received, once: a request that was refused comes again.

@@ -6,7 +6,7 @@ mod experiments;
 mod histograms;
 
 use crate::model::delivery::SinkStatus;
-use crate::model::meter::{COMMIT_BUCKETS, Meter};
+use crate::model::meter::{COMMIT_BUCKETS, Forwarded, Meter, SIGNALS};
 use crate::model::metric::Role;
 use crate::model::record::{MetricLine, RunRecord};
 use crate::model::reject::Reject;
@@ -121,6 +121,22 @@ fn build_info(out: &mut Encoder) {
     out.sample(NAME, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
 }
 
+/// Requests that went on to another receiver; signals that have none are left away.
+fn forwarded(out: &mut Encoder, meter: &Meter) {
+    const NAME: &str = "armspan_forwarded_total";
+    out.family(NAME, Kind::Counter, "Requests sent on to another receiver, by its answer.");
+    for (signal, counters) in SIGNALS.into_iter().zip(&meter.forwarded) {
+        let counts = counters.each_ref().map(|counter| counter.load(Relaxed));
+        if counts == [0; 3] {
+            continue;
+        }
+        for (outcome, count) in Forwarded::ALL.into_iter().zip(counts) {
+            let labels = [("signal", signal), ("outcome", outcome.name())];
+            out.sample(NAME, &labels, count as f64);
+        }
+    }
+}
+
 fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
     let counters = [
         ("armspan_spans_received_total", "Spans received, accepted or not.", &meter.spans),
@@ -146,6 +162,7 @@ fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
     for (outcome, counter) in outcomes {
         out.sample("armspan_requests_total", &[("outcome", outcome)], counter.load(Relaxed) as f64);
     }
+    forwarded(out, meter);
     out.family("armspan_rejected_total", Kind::Counter, "Refused, by reason.");
     for reason in Reject::ALL {
         let count = meter.rejected[reason as usize].load(Relaxed) as f64;

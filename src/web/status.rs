@@ -3,7 +3,7 @@
 use super::page::{figure, frame};
 use super::{Addresses, human};
 use crate::model::delivery::SinkStatus;
-use crate::model::meter::Meter;
+use crate::model::meter::{Meter, SIGNALS};
 use crate::model::reject::Reject;
 use crate::model::view::View;
 use maud::{Markup, html};
@@ -26,6 +26,7 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
             }
             h2 { "Doors" }
             (counts(&doors(meter, addresses)))
+            (forwarded(meter))
             h2 { "Refused" }
             (refused(meter))
             h2 { "Sinks" }
@@ -63,6 +64,19 @@ fn doors(meter: &Meter, addresses: &Addresses) -> Vec<(&'static str, String)> {
         ("flag evaluations without a variant", read(&meter.flags_without_variant)),
         ("values of a wrong type", read(&meter.bad_values)),
     ]
+}
+
+/// Requests that went on to another receiver, when there are any.
+fn forwarded(meter: &Meter) -> Markup {
+    let mut rows = Vec::new();
+    for (signal, counters) in SIGNALS.into_iter().zip(&meter.forwarded) {
+        let counts = counters.each_ref().map(|counter| counter.load(Relaxed));
+        if counts != [0; 3] {
+            let [ok, later, refused] = counts.map(|count| human::count(signed(count)));
+            rows.push((signal, format!("{ok} taken, {later} not yet, {refused} refused")));
+        }
+    }
+    html! { @if !rows.is_empty() { h2 { "Forwarded" } (counts(&rows)) } }
 }
 
 fn engine(view: &View) -> Vec<(&'static str, String)> {
