@@ -3,7 +3,7 @@
 
 use super::crash::{PER_REQUEST, request};
 use super::payload::now;
-use super::server::{Server, armspan, configure};
+use super::server::{CONFIG, Server, armspan, configure};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -90,7 +90,7 @@ async fn records_leave_once_over_kills_and_restarts() {
         {"kind": "intoto", "dir": path("statements")},
         {"kind": "ci", "summary": path("summary.md"), "badge": path("badge.svg")},
     ]);
-    let mut server = Server::start_with(folder.path(), &format!("sinks: {sinks}\n")).await;
+    let mut server = Server::start_with(folder.path(), &format!("{CONFIG}sinks: {sinks}\n")).await;
     for number in 0..3 {
         send(&server, number, began).await;
         cut(&server).await;
@@ -100,7 +100,7 @@ async fn records_leave_once_over_kills_and_restarts() {
         }
         server.signal("KILL");
         server.wait();
-        server = Server::start_with(folder.path(), &format!("sinks: {sinks}\n")).await;
+        server = Server::start_with(folder.path(), &format!("{CONFIG}sinks: {sinks}\n")).await;
     }
     for kind in ["jsonl", "intoto", "ci"] {
         delivered(&server, kind, 3).await;

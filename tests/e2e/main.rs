@@ -2,9 +2,12 @@
 
 mod corpus;
 mod crash;
+#[path = "../support/downstream.rs"]
+mod downstream;
 mod export;
 #[path = "../support/figures.rs"]
 mod figures;
+mod forward;
 mod payload;
 mod server;
 mod start;

@@ -29,8 +29,13 @@ pub fn armspan(words: &[&str]) -> Output {
 
 /// `serve` on these ports.
 pub fn command(folder: &Path, ports: [u16; 3]) -> Command {
-    configure(folder, "");
+    command_with(folder, ports, CONFIG)
+}
+
+/// The same with a config of one's own.
+pub fn command_with(folder: &Path, ports: [u16; 3], text: &str) -> Command {
     let config = folder.join("armspan.yaml");
+    std::fs::write(&config, text).expect("config");
     let mut command = Command::new(env!("CARGO_BIN_EXE_armspan"));
     command.arg("serve").arg("--config").arg(config).arg("--data").arg(folder.join("data"));
     for (name, port) in ["grpc", "http", "web"].into_iter().zip(ports) {
@@ -46,15 +51,13 @@ pub fn configure(folder: &Path, more: &str) {
 
 impl Server {
     pub async fn start(folder: &Path) -> Server {
-        Server::start_with(folder, "").await
+        Server::start_with(folder, CONFIG).await
     }
 
-    /// With more in its config.
-    pub async fn start_with(folder: &Path, more: &str) -> Server {
+    pub async fn start_with(folder: &Path, text: &str) -> Server {
         let ports = [free_port(), free_port(), free_port()];
-        let mut command = command(folder, ports);
-        configure(folder, more);
-        let child = command.stderr(Stdio::null()).spawn().expect("started");
+        let child =
+            command_with(folder, ports, text).stderr(Stdio::null()).spawn().expect("started");
         let [grpc, http, web] = ports;
         let server = Server { child, grpc, http, web, data: folder.join("data") };
         server.until("ready", async || server.text("/readyz").await.is_some()).await;

@@ -2,7 +2,7 @@
 
 use armspan::model::{Appended, Body, Clock, Log, Meter, Position, Refused};
 use armspan::normalize::Normalizer;
-use armspan::otlp::{self, Config, Receiver};
+use armspan::otlp::{self, Config, Receiver, forward};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::logs::v1::*;
@@ -89,6 +89,20 @@ impl Door {
         Door { log: Arc::default(), meter, receiver: Arc::new(receiver) }
     }
 
+    /// The same, passing requests on.
+    pub fn forwarding(self, config: &forward::Config) -> Door {
+        assert_eq!(config.faults(), []);
+        let to = forward::Forwarder::new(config, self.meter.clone()).expect("forwards");
+        let receiver = Arc::into_inner(self.receiver).expect("nobody else has it");
+        Door { receiver: Arc::new(receiver.forwarding(to)), ..self }
+    }
+
+    /// Requests sent on, by signal and outcome.
+    pub fn forwarded(&self) -> [[u64; 3]; 3] {
+        let counters = self.meter.forwarded.each_ref();
+        counters.map(|signal| signal.each_ref().map(|count| count.load(Relaxed)))
+    }
+
     pub fn taken(&self) -> usize {
         self.log.taken.lock().expect("lock").len()
     }
@@ -137,6 +151,11 @@ impl Door {
         let channel = channel.expect("uri").connect().await.expect("connects");
         Client { address, channel, stop: Some(stop), served }
     }
+}
+
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("address").port()
 }
 
 pub struct Client {

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_wrong_header_is_told_without_its_text() {
-        for text in ["hunter2", "a b=hunter2", "host=hunter2", "grpc-encoding=hunter2", "x=\n2"] {
+        for text in ["hunter2", "a b=hunter2", "host=hunter2", "grpc-encoding=hunter2", "x=a\nb"] {
             let told = faults(|c| c.headers = vec![Secret::new("a=b"), Secret::new(text)]);
             assert!(told.starts_with("headers: header 2: "), "{text}: {told}");
             assert!(!told.contains("hunter2"), "{told}");
