@@ -2,6 +2,8 @@
 
 mod corpus;
 mod crash;
+// Not every answer is asked for here.
+#[allow(dead_code)]
 #[path = "../support/downstream.rs"]
 mod downstream;
 mod export;

@@ -5,7 +5,6 @@ import math
 import pathlib
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,9 @@ import time
 import urllib.parse
 
 import peer
+from collector import Collector
 from peer import check, fetch, wait
 
-TOKEN = "token-of-the-proof"
 COUNTS = {
     "maps": ["observations", "orphaned", "wrappers", "limits", "bytes"],
     "numbers": ["calls", "with_arm", "with_score", "unassigned", "parked", "waiting_scores", "duplicates", "conflicts"]
@@ -55,58 +54,6 @@ class Prometheus:
         window = {"query": text, "start": time.time() - 7200, "end": time.time() + 60}
         _, answer = fetch(f"{self.url}/api/v1/query_exemplars?{urllib.parse.urlencode(window)}")
         return [found for series in answer["data"] for found in series["exemplars"]]
-
-
-class Collector:
-    """An OpenTelemetry Collector that wants a token and writes what comes as JSON lines; can be killed."""
-
-    def __init__(self, folder, tls=None):
-        self.scheme = "https" if tls else "http"
-        self.http, self.grpc, self.log = peer.free_port(), peer.free_port(), folder / "collector.log"
-        self.file, self.config = folder / "came.jsonl", folder / "collector.yaml"
-        listen = lambda port: {"endpoint": f"127.0.0.1:{port}", "auth": {"authenticator": "bearertokenauth"}}
-        if tls:
-            plain = listen
-            listen = lambda port: plain(port) | {"tls": tls}
-        pipeline = {"receivers": ["otlp"], "exporters": ["file"]}
-        config = {
-            "extensions": {"bearertokenauth": {"token": TOKEN}},
-            "receivers": {"otlp": {"protocols": {"http": listen(self.http), "grpc": listen(self.grpc)}}},
-            "exporters": {"file": {"path": str(self.file), "append": True, "flush_interval": "100ms"}},
-            "service": {
-                "extensions": ["bearertokenauth"],
-                "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"logs": pipeline, "metrics": pipeline},
-            },
-        }
-        self.config.write_text(json.dumps(config))
-        self.start()
-
-    def start(self):
-        self.process = peer.start([peer.CACHE / "bin/otelcol", f"--config=file:{self.config}"], self.log)
-        wait(lambda: [socket.create_connection(("127.0.0.1", port)).close() for port in (self.http, self.grpc)],
-             "the Collector", told=self.log.read_text)  # fmt: skip
-
-    def kill(self):
-        peer.end(self.process)
-
-    def sink(self, protocol, token=TOKEN):
-        port = self.grpc if protocol == "grpc" else self.http
-        headers = [f"authorization=Bearer {token}"]
-        return {"kind": "otlp", "endpoint": f"{self.scheme}://127.0.0.1:{port}", "protocol": protocol, "headers": headers}
-
-    def came(self, part, scope, items):
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        for line in lines:
-            for resource in json.loads(line).get(part, []):
-                for scoped in resource[scope]:
-                    yield from scoped[items]
-
-    def records(self):
-        return list(self.came("resourceLogs", "scopeLogs", "logRecords"))
-
-    def metrics(self):
-        return list(self.came("resourceMetrics", "scopeMetrics", "metrics"))
 
 
 def distribution(arm, quantity, unit, values, now):
