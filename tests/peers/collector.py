@@ -54,8 +54,9 @@ class Collector:
         return {"kind": "otlp", "endpoint": f"{self.scheme}://127.0.0.1:{port}", "protocol": protocol, "headers": headers}
 
     def came(self, part, scope, items):
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        for line in lines:
+        text = self.file.read_text() if self.file.exists() else ""
+        # The last line may be written in part.
+        for line in text.split("\n")[:-1]:
             for resource in json.loads(line).get(part, []):
                 for scoped in resource[scope]:
                     yield from scoped[items]
