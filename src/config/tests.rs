@@ -146,6 +146,24 @@ links: {trace: "javascript:alert(1)"}
 }
 
 #[test]
+fn forwarding_is_checked_and_hides_its_headers() {
+    let config = read_text(
+        "forward: {endpoint: 'https://c:4318', headers: ['authorization=Bearer k3y'], signals: [logs]}",
+    );
+    let config = config.expect("contract");
+    let forward = config.forward.as_ref().expect("forwards");
+    assert_eq!(forward.signals, [crate::otlp::Signal::Logs]);
+    assert_eq!(forward.timeout, Span::seconds(5));
+    assert!(!config.effective().contains("k3y") && !format!("{config:?}").contains("k3y"));
+    let told = error("forward: {endpoint: c, headers: [k3y], timeout: 2m, signals: []}");
+    for key in ["endpoint", "headers", "timeout", "signals"] {
+        assert!(told.contains(&format!("forward.{key}: ")), "{key}: {told}");
+    }
+    assert!(!told.contains("k3y"), "{told}");
+    assert!(error("forward: {endpoint: 'http://c', prtocol: grpc}").contains("protocol"));
+}
+
+#[test]
 fn names_have_a_limit() {
     let long = "x".repeat(NAME_BYTES_MAX + 1);
     assert!(error(&format!("experiments: {{{long}: {{}}}}")).contains("128 bytes"));

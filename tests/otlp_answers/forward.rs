@@ -277,6 +277,28 @@ async fn signals_that_are_not_named_stay_here() {
     assert_eq!(downstream.came()[0].signal, Signal::Logs);
 }
 
+/// So many at once, over as many connections; the rest waits here.
+#[tokio::test]
+async fn downstream_is_not_flooded() {
+    const AT_ONCE: usize = 64;
+    let (downstream, door) = pair(Protocol::Http).await;
+    downstream.say(&[Say::Slow; AT_ONCE]);
+    let client = door.grpc().await;
+    let all = async {
+        let exports = (0..AT_ONCE + 20).map(|_| client.export(good()));
+        futures_util::future::join_all(exports).await
+    };
+    let (answers, ()) = tokio::join!(all, async {
+        while downstream.came().len() < AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(downstream.came().len(), AT_ONCE);
+    });
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(downstream.came().len(), AT_ONCE + 20);
+}
+
 /// A slow downstream is back-pressure: bytes that wait for it are in flight, and bounded.
 #[tokio::test]
 async fn what_waits_for_downstream_is_in_flight() {

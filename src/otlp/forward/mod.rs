@@ -88,13 +88,18 @@ impl Forwarder {
 
     /// Sends once and says what downstream answered.
     async fn send(&self, signal: Signal, outgoing: Outgoing) -> Result<Partial, Denied> {
+        let mut begun = false;
         let sending = async {
             // The semaphore is never closed.
             let _place = self.places.acquire().await;
+            begun = true;
             self.way.send(signal, outgoing).await
         };
-        let sent = timeout(self.timeout, sending).await.unwrap_or_else(|_| {
-            self.way.reconnect();
+        let sent = timeout(self.timeout, sending).await;
+        let sent = sent.unwrap_or_else(|_| {
+            if begun {
+                self.way.reconnect();
+            }
             Err(Denied::Downstream("it did not answer in time".into()))
         });
         self.count(signal, &sent);
