@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import subprocess
 
 import peer
 from peer import wait
@@ -69,3 +70,18 @@ class Collector:
 
     def metrics(self):
         return list(self.came("resourceMetrics", "scopeMetrics", "metrics"))
+
+
+def certificates(folder):
+    """An authority of the proof's own, and what it says of 127.0.0.1."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    commands = [
+        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=proof"],
+        ["req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=127.0.0.1"],
+        ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
+        + ["-extfile", "names", "-out", "cert.pem"],
+    ]
+    for command in commands:
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    return {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}

@@ -2,13 +2,14 @@
 while in the middle. Everything is in the Collector once, and counted once."""
 
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
 import time
 
 import peer
-from collector import TOKEN, Collector
+from collector import TOKEN, Collector, certificates
 from peer import HERE, Server, check
 
 CONFIG = """
@@ -21,12 +22,13 @@ forward:
   headers: ["authorization=Bearer {token}"]
 """
 SECONDS, BEFORE, AWAY = 11, 3, 4
+SECONDS_TLS = 2
 
 
-def send(server, away):
-    """What the client made, with `away()` while it sends."""
+def send(server, seconds, away):
+    """What the client made in so many seconds, with `away()` while it sends."""
     command = [HERE / ".cache/python/bin/python", HERE / "forward/client.py"]
-    command += [f"http://127.0.0.1:{server.ports[0]}", SECONDS]
+    command += [f"http://127.0.0.1:{server.ports[0]}", seconds]
     client = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
     try:
         away()
@@ -67,10 +69,8 @@ def in_armspan(server, made):
     check("spans received", seen["received"]["spans"], calls)
     check("data points received", seen["received"]["metric_points"], len(made["points"]))
     check("rejects", seen["rejected"], {})
-    for signal in ["traces", "logs", "metrics"]:
-        counts = seen["forwarded"][signal]
-        print(f"  {signal}: {counts}")
-        check(f"{signal}: some were not taken at first", (counts["later"] > 0, counts["refused"]), (True, 0))
+    check("requests of each signal went on", sorted(seen["forwarded"]), ["logs", "metrics", "traces"])
+    return seen["forwarded"]
 
 
 def prove(folder, protocol):
@@ -88,11 +88,31 @@ def prove(folder, protocol):
         time.sleep(AWAY)
         collector.start()
 
-    made = send(server, away)
+    made = send(server, SECONDS, away)
     peer.wait(lambda: len(collector.spans()) >= made["records"], "the last spans", told=collector.log.read_text)
     collector.stop()
     in_the_collector(collector, made)
-    in_armspan(server, made)
+    for signal, counts in in_armspan(server, made).items():
+        print(f"  {signal}: {counts}")
+        check(f"{signal}: some were not taken at first", (counts["later"] > 0, counts["refused"]), (True, 0))
+    check("exit code after SIGTERM", server.stop(), 0)
+
+
+def prove_tls(folder, protocol):
+    print(f"inline, over {protocol} with TLS")
+    folder = folder / f"{protocol}-tls"
+    folder.mkdir()
+    collector = Collector(folder, certificates(folder))
+    port = collector.grpc if protocol == "grpc" else collector.http
+    os.environ["SSL_CERT_FILE"] = str(folder / "ca.pem")
+    server = Server(folder, CONFIG.format(endpoint=f"https://127.0.0.1:{port}", protocol=protocol, token=TOKEN))
+    del os.environ["SSL_CERT_FILE"]
+    made = send(server, SECONDS_TLS, lambda: None)
+    peer.wait(lambda: len(collector.spans()) >= made["records"], "the last spans", told=collector.log.read_text)
+    collector.stop()
+    in_the_collector(collector, made)
+    for signal, counts in in_armspan(server, made).items():
+        check(f"{signal}: all taken at once", (counts["later"], counts["refused"]), (0, 0))
     check("exit code after SIGTERM", server.stop(), 0)
 
 
@@ -100,6 +120,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         for protocol in ["http", "grpc"]:
             prove(pathlib.Path(temporary), protocol)
+            prove_tls(pathlib.Path(temporary), protocol)
     peer.finish()
 
 

@@ -5,14 +5,13 @@ import math
 import pathlib
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
 
 import peer
-from collector import Collector
+from collector import Collector, certificates
 from peer import check, fetch, wait
 
 COUNTS = {
@@ -219,21 +218,6 @@ def prove_collector(folder, protocol, deliver=peer.deliver):
     check("latency is cumulative", latency["exponentialHistogram"]["aggregationTemporality"], 2)
     check("its counts", [point["count"] for point in latency["exponentialHistogram"]["dataPoints"]], ["500"] * 3)
     collector.kill()
-
-
-def certificates(folder):
-    """An authority of the proof's own, and what it says of 127.0.0.1."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    commands = [
-        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=proof"],
-        ["req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=127.0.0.1"],
-        ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
-        + ["-extfile", "names", "-out", "cert.pem"],
-    ]
-    for command in commands:
-        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
-    return {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}
 
 
 def prove_tls(folder, deliver=peer.deliver):
