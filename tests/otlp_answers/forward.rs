@@ -329,3 +329,47 @@ async fn what_waits_for_downstream_is_in_flight() {
     assert!(status.message().contains("in flight"), "{status}");
     assert_eq!(door.meter.in_flight_bytes.load(Relaxed), 0);
 }
+
+/// A copy that is made for downstream is in flight, too.
+#[tokio::test]
+async fn a_frame_that_is_written_for_grpc_is_admitted() {
+    let (downstream, door) = pair(Protocol::Grpc).await;
+    downstream.say(&[Say::Slow]);
+    let body = good().encode_to_vec();
+    let bytes = body.len() as u64;
+    let (answer, ()) = tokio::join!(door.post("/v1/traces", PROTOBUF, "identity", body), async {
+        while downstream.came().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(door.meter.in_flight_bytes.load(Relaxed), 2 * bytes + 5);
+    });
+    assert_eq!(answer.0, 200);
+}
+
+/// A connection whose other end is gone without a word, as after a lost route: only the time-out
+/// can tell, and the next request takes another one.
+#[tokio::test]
+async fn a_dead_connection_is_left_after_one_time_out() {
+    let downstream = Downstream::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let address = listener.local_addr().expect("address");
+    let to = downstream.url().replace("http://", "");
+    tokio::spawn(async move {
+        let (_dead, _) = listener.accept().await.expect("accepted");
+        loop {
+            let (mut from, _) = listener.accept().await.expect("accepted");
+            let mut to = tokio::net::TcpStream::connect(&to).await.expect("connected");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    let config = Config {
+        endpoint: format!("http://{address}"),
+        timeout: armspan::model::settings::Span(300_000_000),
+        ..at(&downstream, Protocol::Grpc)
+    };
+    let door = Door::new().forwarding(&config);
+    let client = door.grpc().await;
+    let status = client.export(good()).await.expect_err("dead");
+    assert!(status.message().contains("in time"), "{status}");
+    client.export(good()).await.expect("on another connection");
+}
