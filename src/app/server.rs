@@ -213,17 +213,30 @@ impl Core {
             self.configure(&settings).await?;
         }
         if config.sinks != self.config.sinks || config.dashboard != self.config.dashboard {
-            let shared = shared(&config, &self.outbox, &self.view, &self.meter);
-            let fresh = Exports::start(&[], &shared)?;
-            // The same sink must not run twice, so the old ones end first.
-            std::mem::replace(&mut self.exports, fresh).stop().await;
-            self.meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            self.exports = Exports::start(&config.sinks, &shared)?;
+            self.replace_exports(&config).await?;
         }
         if config.forward != self.config.forward {
             tracing::warn!("a change of forward: needs a restart");
         }
         self.config = config;
+        Ok(())
+    }
+
+    /// Runs the sinks of another config; when one of them cannot be opened, those there were.
+    async fn replace_exports(&mut self, config: &Config) -> Result<()> {
+        let shared = |config| shared(config, &self.outbox, &self.view, &self.meter);
+        let (before, after) = (shared(&self.config), shared(config));
+        let none = Exports::start(&[], &after)?;
+        // The same sink must not run twice, so the old ones end first.
+        std::mem::replace(&mut self.exports, none).stop().await;
+        self.meter.sinks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        match Exports::start(&config.sinks, &after) {
+            Ok(exports) => self.exports = exports,
+            Err(error) => {
+                self.exports = Exports::start(&self.config.sinks, &before)?;
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

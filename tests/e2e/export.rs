@@ -181,9 +181,14 @@ async fn a_sink_that_is_added_later_gets_what_was_before_it() {
         2 * 3,
         "two runs, three files each"
     );
-    // A file that is wrong changes nothing.
-    configure(folder.path(), "sinks: [{kind: nothing}]\n");
-    server.signal("HUP");
+    // A file that is wrong changes nothing, nor does a sink that cannot be opened.
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "no folder").expect("written");
+    for wrong in [json!([{"kind": "nothing"}]), json!([{"kind": "jsonl", "dir": taken}])] {
+        configure(folder.path(), &format!("sinks: {wrong}\n"));
+        server.signal("HUP");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
     send(&server, 1, now() - 1_000_000_000).await;
     cut(&server).await;
     delivered(&server, "intoto", 2).await;
