@@ -14,6 +14,7 @@ import threading
 import time
 
 import peer
+from collector import Collector
 from faulty import Faulty
 from peer import CACHE, HERE, check, wait
 
@@ -71,12 +72,16 @@ class Bench:
         parquet = proof("parquet")
         self.s3 = parquet.Gateway(folder)
         self.hook = Hook()
+        (folder / "otel").mkdir()
+        self.collector = Collector(folder / "otel")
+        self.prometheus = proof("otlp").Prometheus(folder)
         self.repo, self.first, self.head = proof("dvc").repository(folder)
         upstream = lambda url: ("127.0.0.1", int(url.rsplit(":", 1)[1]))
         self.faulty = {
             "mlflow": Faulty(upstream(self.mlflow.url), "down"),
             "parquet": Faulty(upstream(self.s3.endpoint), "down"),
             "webhook": Faulty(self.hook.address, "down"),
+            "otlp": Faulty(("127.0.0.1", self.collector.http), "down"),
         }
         url = lambda name: f"http://{self.faulty[name].address}"
         sinks = [
@@ -89,6 +94,8 @@ class Bench:
             {"kind": "intoto", "dir": str(folder / "intoto")},
             {"kind": "ci", "summary": str(folder / "summary.md"), "badge": str(folder / "badge.svg")},
             {"kind": "webhook", "url": url("webhook") + "/hook", "secret": KEY},
+            {**self.collector.sink("http"), "endpoint": url("otlp"), "signals": ["logs"]},
+            self.prometheus.sink(interval="1s"),
         ]
         self.server = peer.Server(folder, CONFIG + "sinks: " + json.dumps(sinks) + "\n")
 
@@ -167,13 +174,14 @@ def troubles(bench):
     bench.server.start()
     for mode in ["500", "429", "slow", "lost"]:
         before = {name: proxy.seen[mode] for name, proxy in bench.faulty.items()}
-        for proxy in bench.faulty.values():
-            proxy.set(mode)
+        for name, proxy in bench.faulty.items():
+            proxy.set("down" if (name, mode) == ("otlp", "500") else mode)
         met = lambda: all(bench.faulty[name].seen[mode] > before[name] for name in ("mlflow", "parquet"))
         bench.server.wait(met, f"the tools to be asked while they answer {mode}", 40)
     for number in range(4):
-        for proxy in bench.faulty.values():
-            proxy.set(bench.dice.choice(["lost", "500", "slow"]), 0.25)
+        for name, proxy in bench.faulty.items():
+            modes = ["lost", "429", "slow"] if name == "otlp" else ["lost", "500", "slow"]
+            proxy.set(bench.dice.choice(modes), 0.25)
         bench.send(bench.head if number % 2 == 0 else bench.first)
         bench.cut()
         time.sleep(0.2 + bench.dice.random())
@@ -187,13 +195,17 @@ def troubles(bench):
 def late_answers(bench):
     """A second commit in an arm is an event at the look after its minute. Its receiver takes it, and the answer is lost;
     then it answers with errors; then armspan is killed."""
-    hook = bench.faulty["webhook"]
-    for mode in ["lost", "500", "429"]:
+    hook, otlp = bench.faulty["webhook"], bench.faulty["otlp"]
+    # OTLP has it that a 500 is for ever; a 429 is not.
+    for mode, other in [("lost", "lost"), ("500", "down"), ("429", "429")]:
         hook.set(mode)
-        bench.server.wait(lambda: hook.seen[mode] > 0, f"an event to be posted while the receiver answers {mode}", 90)
+        otlp.set(other)
+        met = lambda: hook.seen[mode] > 0 and otlp.seen[other] > 0
+        bench.server.wait(met, f"an event to be sent while its receivers answer {mode}", 90)
     bench.server.kill()
     bench.server.start()
     hook.set("pass")
+    otlp.set("pass")
 
 
 def records_of(items):
@@ -283,6 +295,27 @@ def check_events(bench, items):
     check("ci: our part is there once", (bench.folder / "summary.md").read_text().count("<!-- armspan:summary -->"), 1)
 
 
+def check_otlp(bench, items):
+    """Events as log records of a Collector, at least once; distributions and levels from the live engine in Prometheus."""
+    wanted = {item["event"]["id"] for item in items if "event" in item}
+    value = lambda record, name: next(a["value"] for a in record["attributes"] if a["key"] == name)
+    seen = lambda: {value(record, "armspan.event_id")["stringValue"] for record in bench.collector.records()}
+    wait(lambda: seen() == wanted, "the log records of the Collector", 10, lambda: str(seen()))
+    check("otlp: a log record an event", seen(), wanted)
+    each = {arm: float(bench.sent // len(ARMS)) for arm in ARMS}
+    ask = lambda text: {labels["armspan_arm"]: round(number, 6) for labels, number in bench.prometheus.query(text)}
+    wait(lambda: ask("armspan_arm_calls_total") == each, "the last figures in Prometheus", 20)
+    check("otlp: calls", ask("armspan_arm_calls_total"), each)
+    check("otlp: latencies, as native histograms", ask("histogram_count(armspan_arm_latency_seconds)"), each)
+    document = bench.server.get("/api/v1/experiments/bot")
+    lines = {arm["arm"]: {m["name"]: m for m in arm["metrics"]} for arm in document["sites"][0]["arms"]}
+    for name in ["latency", "tokens_in"]:
+        metric = {"latency": "armspan_arm_latency_seconds", "tokens_in": "armspan_arm_tokens_in"}[name]
+        line = {"latency": "latency_mean", "tokens_in": "tokens_in"}[name]
+        means = {arm: round(own[line]["level"]["estimate"], 6) for arm, own in lines.items()}
+        check(f"otlp: mean of {name}", ask(f"histogram_avg({metric})"), means)
+
+
 def backfill(bench, records):
     """Twice from the stopped server's folder: nothing changes."""
     print("backfill")
@@ -318,6 +351,7 @@ def main():
         check_dvc(bench, records)
         check_wandb(bench, records)
         check_events(bench, items)
+        check_otlp(bench, items)
         check("exit code after SIGTERM", bench.server.stop(), 0)
         backfill(bench, records)
         bench.mlflow.stop()

@@ -246,4 +246,5 @@ def main():
     peer.finish()
 
 
-main()
+if __name__ == "__main__":
+    main()
