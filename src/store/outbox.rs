@@ -8,6 +8,7 @@
 //! latest   run id 32 | epoch 4               → position 8 | hash of what the record says 16
 //! cursors  name of the sink                  → JSON of its progress
 //! meta     "position"                        → next position of the log 8
+//!          "trimmed"                         → key of the last item that was removed
 //! ```
 //! Numbers are big endian, so that keys sort as the log does.
 

@@ -77,6 +77,7 @@ impl Pump {
         loop {
             newest.mark_unchanged();
             let stopping = *stop.borrow_and_update();
+            self.miss();
             match self.turn() {
                 Ok(Turn::Deliver(item)) => {
                     if !self.deliver(&item, &mut stop).await {
@@ -95,6 +96,23 @@ impl Pump {
             }
         }
         self.tell("stopped");
+    }
+
+    /// Tells of items that were removed before they were delivered; it goes on after them.
+    fn miss(&mut self) {
+        let Ok(Some(trimmed)) = self.shared.outbox.trimmed() else { return };
+        if self.progress.done.is_none_or(|done| done >= trimmed) {
+            return;
+        }
+        let what = format!(
+            "items up to log position {} were removed before they were delivered: outbox.keep or \
+             outbox.keep_bytes_max was reached",
+            trimmed.position
+        );
+        tracing::error!(sink = self.name, "{what}");
+        self.progress.done = Some(trimmed);
+        self.progress.refused += 1;
+        self.progress.refusal = Some(what);
     }
 
     fn turn(&self) -> Result<Turn, Error> {

@@ -199,6 +199,33 @@ async fn a_dead_sink_holds_nobody_up_and_stopping_does_not_wait_for_it() {
 }
 
 #[tokio::test]
+async fn what_was_removed_before_it_was_delivered_is_told() {
+    let bench = Bench::new();
+    bench.put(1..3);
+    let (sink, got) = scripted(Vec::new());
+    let running = bench.pump("t:x", sink, Begin::Oldest);
+    until("both items", || positions(&got) == [1, 2]).await;
+    running.stop().await;
+    bench.put(3..6);
+    let now = 1_900_000_000_000_000_000;
+    bench.shared.outbox.trim(now, u64::MAX).expect("trims");
+    bench.put(6..7);
+    let (sink, got) = scripted(Vec::new());
+    let running = bench.pump("t:x", sink, Begin::Oldest);
+    until("what is left", || positions(&got) == [6]).await;
+    running.stop().await;
+    let status = bench.status("t:x");
+    let told = status.last_refusal.expect("it is told");
+    assert!(status.refused == 1 && told.contains("up to log position 5"), "{told}");
+    // A sink that is new has missed nothing.
+    let (sink, got) = scripted(Vec::new());
+    let running = bench.pump("t:new", sink, Begin::Oldest);
+    until("what is left", || positions(&got) == [6]).await;
+    running.stop().await;
+    assert_eq!(bench.status("t:new").refused, 0);
+}
+
+#[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept() {
     let bench = Bench::new();
     bench.put(1..2);

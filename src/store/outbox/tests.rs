@@ -112,6 +112,7 @@ fn old_items_go_with_their_records() {
     assert_eq!(outbox.trim(50 * HOUR, u64::MAX).expect("trims"), None);
     let last = outbox.trim(102 * HOUR, u64::MAX).expect("trims");
     assert_eq!(last, Some(ItemKey { position: 11, ordinal: 0 }));
+    assert_eq!(outbox.trimmed().expect("reads"), last);
     let run = cut(10, 100).records[0].run.id.clone();
     assert_eq!(all(&outbox).len(), 3);
     assert_eq!(outbox.history(&run, 2, u64::MAX).expect("reads").len(), 3);

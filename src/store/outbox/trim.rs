@@ -32,8 +32,17 @@ impl Outbox {
             batch.remove(&self.items, key.to_vec());
             last = Some(place);
         }
+        if let Some(last) = last {
+            batch.insert(&self.meta, "trimmed", row::bytes_of(last, ItemKind::Event));
+        }
         batch.commit().map_err(failed)?;
         Ok(last)
+    }
+
+    /// The last item that was removed: a sink whose cursor is before it has missed something.
+    pub fn trimmed(&self) -> Result<Option<ItemKey>, Error> {
+        let bytes = self.meta.get("trimmed").map_err(|e| self.error("cannot read", e))?;
+        Ok(bytes.and_then(|bytes| row::item_key(&bytes)).map(|pair| pair.0))
     }
 
     /// Bytes on disk, fjall's journal not counted.
