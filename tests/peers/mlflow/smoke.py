@@ -2,6 +2,7 @@
 found in it as if MLflow's client had logged it, and the same hours again change nothing. Every expected figure is
 computed here from the cuts."""
 
+import atexit
 import copy
 import datetime
 import json
@@ -50,7 +51,13 @@ class Mlflow:
         command += ["--artifacts-destination", folder / "artifacts"]
         told = folder / "mlflow.log"
         self.process = start(command, told, env=self.env, cwd=folder, start_new_session=True)
+        # Registered last, so it runs before its parent alone is ended: a proof that fails leaves no workers.
+        atexit.register(self.kill)
         wait(lambda: fetch(f"{self.url}/health")[0] == 200, "MLflow", 100, told.read_text)
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
 
     def stop(self):
         """Ends it with its workers, which are of its own session."""
