@@ -1,6 +1,7 @@
 //! The status document: what came in, what became of it, what is full.
 
 use crate::model::delivery::SinkStatus;
+use crate::model::id::rfc3339;
 use crate::model::meter::{Meter, SIGNALS};
 use crate::model::reject::Reject;
 use crate::model::view::{Counts, View};
@@ -152,10 +153,4 @@ fn rejected(meter: &Meter) -> BTreeMap<String, Refusal> {
         (reason.name().to_owned(), Refusal { count, advice: reason.advice().to_owned() })
     });
     counted.filter(|pair| pair.1.count > 0).collect()
-}
-
-/// Nanoseconds since the Unix epoch as RFC 3339 UTC.
-pub fn rfc3339(at: u64) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(at));
-    at.map_or_else(|_| String::new(), |at| at.to_string())
 }

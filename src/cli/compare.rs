@@ -2,10 +2,11 @@
 //! down to, then facets, then levels with their differences, then effects and the arm to run.
 
 use super::print::{Data, Section};
-use super::read::{Client, part, typed};
+use super::read::{Client, typed};
 use crate::api::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
 use crate::judge::attribution::MissingArm;
 use crate::model::human;
+use crate::model::url::part;
 use anyhow::Result;
 use serde_json::Value as Json;
 

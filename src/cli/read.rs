@@ -4,6 +4,7 @@ use super::args::Server;
 use super::print::Data;
 use crate::model::human;
 use crate::model::record::{MetricLine, RunRecord};
+use crate::model::url::part;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use crate::store;
 use anyhow::{Context, Result, anyhow, bail};
@@ -101,15 +102,6 @@ fn in_folder(dir: &Path) -> Result<String> {
     let file = store::Server::read(dir)?;
     let file = file.with_context(|| format!("no server runs on {}", dir.display()))?;
     Ok(format!("http://{}", file.web))
-}
-
-/// One part of a path: everything but letters, digits, `-`, `_`, `.` and `~` is escaped.
-pub(super) fn part(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    text.bytes().fold(String::new(), |out, b| match plain(b) {
-        true => out + &char::from(b).to_string(),
-        false => out + &format!("%{b:02X}"),
-    })
 }
 
 pub(super) fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
@@ -277,11 +269,6 @@ fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-
-    #[test]
-    fn parts_of_a_path_are_escaped() {
-        assert_eq!(part("a b/ü?#"), "a%20b%2F%C3%BC%3F%23");
-    }
 
     #[test]
     fn a_document_becomes_its_leaves() {

@@ -128,3 +128,8 @@ macro_rules! debug_as_hex {
     )*};
 }
 debug_as_hex!(TraceId: "32", SpanId: "16", Sym: "16", UnitHash: "16", SetId: "32");
+/// Nanoseconds since the Unix epoch as RFC 3339 UTC.
+pub fn rfc3339(at: Nanos) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(at));
+    at.map_or_else(|_| String::new(), |at| at.to_string())
+}

@@ -16,6 +16,7 @@ pub mod record;
 pub mod reject;
 pub mod secret;
 pub mod settings;
+pub mod url;
 pub mod verdict;
 pub mod view;
 

@@ -43,6 +43,13 @@ pub struct RunRecord {
     pub collector: Collector,
 }
 
+impl RunRecord {
+    /// The log position that it rests on, over all partitions.
+    pub fn position(&self) -> u64 {
+        self.collector.position.values().sum()
+    }
+}
+
 /// Which run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunHead {

@@ -157,7 +157,7 @@ fn later(git: &Git, held: &Reference, record: &RunRecord) -> Result<bool, Failur
 }
 
 fn age(record: &RunRecord) -> (u32, u64) {
-    (record.window.epoch, record.collector.position.values().sum())
+    (record.window.epoch, record.position())
 }
 
 fn baseline(git: &Git, record: &RunRecord) -> Result<String, Failure> {

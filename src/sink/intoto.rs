@@ -10,11 +10,11 @@
 use super::files::replace;
 use super::report::markdown;
 use super::{Around, Failure, History, Settings, Sink};
-use crate::model::RunRecord;
 use crate::model::canonical::sha256_text;
 use crate::model::delivery::{Body, Item, ItemKind};
 use crate::model::metric::{Direction, Role};
 use crate::model::record::{Difference, MetricLine, Verdict};
+use crate::model::{RunRecord, human};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl Sink for Intoto {
 
 /// The files of a record. The statement comes last: when it is there, so are its subjects.
 pub fn files(record: &RunRecord, dashboard: Option<&str>) -> Files {
-    let run = record.run.id.get(..12).unwrap_or(&record.run.id);
+    let run = human::run(&record.run.id);
     let stem = format!("{run}-e{}", record.window.epoch);
     let bytes = serde_json::to_vec(record).expect("a record has text keys and finite numbers");
     let report = markdown(record, dashboard).into_bytes();

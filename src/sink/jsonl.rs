@@ -70,10 +70,6 @@ fn line(record: &RunRecord) -> String {
     json + "\n"
 }
 
-fn position(record: &RunRecord) -> u64 {
-    record.collector.position.values().sum()
-}
-
 fn key(record: &RunRecord) -> (String, u32) {
     (record.run.id.clone(), record.window.epoch)
 }
@@ -208,14 +204,14 @@ impl Cursor {
     fn is_new(&self, record: &RunRecord) -> bool {
         match self.position {
             None => true,
-            Some(last) if position(record) == last => !self.keys.contains(&key(record)),
-            Some(last) => position(record) > last,
+            Some(last) if record.position() == last => !self.keys.contains(&key(record)),
+            Some(last) => record.position() > last,
         }
     }
 
     fn note(&mut self, record: &RunRecord) {
-        if self.position != Some(position(record)) {
-            self.position = Some(position(record));
+        if self.position != Some(record.position()) {
+            self.position = Some(record.position());
             self.keys.clear();
         }
         self.keys.insert(key(record));
@@ -227,8 +223,8 @@ impl Cursor {
         for line in BufReader::new(File::open(path)?).lines() {
             let Ok(record) = serde_json::from_str::<RunRecord>(&line?) else { continue };
             match self.position {
-                Some(last) if position(&record) < last => older = true,
-                Some(last) if position(&record) > last => {
+                Some(last) if record.position() < last => older = true,
+                Some(last) if record.position() > last => {
                     older = true;
                     self.note(&record);
                 }

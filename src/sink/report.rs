@@ -288,7 +288,7 @@ fn links(out: &mut String, record: &RunRecord) {
 
 fn foot(out: &mut String, record: &RunRecord) {
     let by = &record.collector;
-    let position: u64 = by.position.values().sum();
+    let position = record.position();
     let at = by.exported_at.as_deref().map(|at| format!(", {}", prose(at))).unwrap_or_default();
     line!(out, "\n---\narmspan {}, log position {position}{at}.", prose(&by.version));
 }

@@ -8,6 +8,7 @@ use super::http::{self, Auth};
 use super::{Around, Begin, Failure, History, Settings, Sink};
 use crate::model::Secret;
 use crate::model::delivery::{Body, Event, EventKind, Item, ItemKind};
+use crate::model::url::part;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -196,14 +197,7 @@ fn metric(event: &Event) -> Option<&str> {
 
 /// Where the experiment can be looked at; a URI reference without a dashboard.
 fn source(event: &Event, dashboard: Option<&str>) -> String {
-    format!("{}/experiments/{}", dashboard.unwrap_or_default(), encoded(&event.experiment))
-}
-
-/// One part of a path.
-fn encoded(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    let escape = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    text.bytes().map(escape).collect()
+    format!("{}/experiments/{}", dashboard.unwrap_or_default(), part(&event.experiment))
 }
 
 /// The bytes of the key; none when there is none, or when it is no base64.

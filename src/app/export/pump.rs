@@ -2,6 +2,7 @@
 
 use super::{Kept, Shared};
 use crate::model::delivery::{Item, ItemKind, Progress, SinkStatus};
+use crate::model::id::rfc3339;
 use crate::sink::{Begin, Failure, Sink};
 use crate::store::{Error, Outbox};
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -230,9 +231,7 @@ impl Pump {
         self.status.refused = self.progress.refused;
         self.status.last_refusal = self.progress.refusal.clone();
         let at = self.progress.delivered_at;
-        self.status.last_success = (at > 0).then(|| {
-            jiff::Timestamp::from_nanosecond(i128::from(at)).unwrap_or_default().to_string()
-        });
+        self.status.last_success = (at > 0).then(|| rfc3339(at));
         let mut sinks = self.shared.meter.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         sinks.insert(self.name.clone(), self.status.clone());
     }

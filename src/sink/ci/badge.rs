@@ -1,6 +1,7 @@
 //! An SVG badge: what the experiment's arms come to, readable without colour.
 
 use crate::model::delivery::Cut;
+use crate::model::human;
 use crate::model::view::{ArmView, ExperimentView};
 
 /// Width of a character of the font, in tenths of a pixel; text is stretched to it, so the badge
@@ -17,10 +18,8 @@ pub fn svg(cut: &Cut, href: Option<&str>) -> String {
         return draw("evals", "no experiment", "#57606a", "", href);
     };
     let (text, colour) = outcome(experiment);
-    let runs: Vec<&str> = arms(experiment)
-        .filter_map(|arm| arm.runs.first())
-        .map(|id| id.get(..12).unwrap_or(id))
-        .collect();
+    let runs: Vec<&str> =
+        arms(experiment).filter_map(|arm| arm.runs.first()).map(|id| human::run(id)).collect();
     let title = format!("{}: {text}; runs {}", experiment.name, runs.join(", "));
     draw(&experiment.name, &text, colour, &title, href)
 }

@@ -3,6 +3,7 @@
 
 use crate::model::delivery::Cut;
 use crate::model::human;
+use crate::model::id::rfc3339;
 use crate::model::record::MetricLine;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use crate::sink::report::text::{bounded, code, code_cell, link, prose};
@@ -46,14 +47,13 @@ fn summary(cut: &Cut, links: &Links<'_>) -> String {
     for experiment in &cut.experiments {
         one(&mut out, experiment, links);
     }
-    let at = jiff::Timestamp::from_nanosecond(i128::from(cut.at)).unwrap_or_default();
     let artifacts = links.artifacts.map(|url| format!(" · {}", link("artifacts", url)));
     line(
         &mut out,
         &format!(
             "<sub>armspan {} · as of {} · log position {}{}</sub>",
             env!("CARGO_PKG_VERSION"),
-            human::minute(&at.to_string()),
+            human::minute(&rfc3339(cut.at)),
             cut.position,
             artifacts.unwrap_or_default()
         ),

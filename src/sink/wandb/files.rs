@@ -50,7 +50,7 @@ impl Folder {
     pub fn takes(&self, record: &RunRecord) -> bool {
         let Ok(bytes) = fs::read(self.path.join("files").join(RECORD)) else { return true };
         let Ok(held) = serde_json::from_slice::<RunRecord>(&bytes) else { return true };
-        position(&held) <= position(record)
+        held.position() <= record.position()
     }
 
     /// Writes the run, unless it is there already, byte for byte.
@@ -108,10 +108,6 @@ fn locked(dir: &Path) -> io::Result<File> {
     let lock = File::create(dir.join(".armspan.lock"))?;
     flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
-}
-
-fn position(record: &RunRecord) -> u64 {
-    record.collector.position.values().sum()
 }
 
 fn existing(dir: &Path, id: &str) -> io::Result<Option<String>> {
