@@ -37,7 +37,7 @@ pub fn open(config: &Config, accept_loss: bool, meter: &Arc<Meter>) -> Result<Da
     }
     let outbox = store::Outbox::open(&config.data)?;
     let (keep, bytes) = (config.outbox.keep.0, config.outbox.keep_bytes_max);
-    let mut recorder = Recorder::new(outbox.clone(), keep, bytes);
+    let mut recorder = Recorder::new(outbox.clone(), keep, bytes)?;
     let mut engine = restore(&config.data)?;
     if engine.position() > outbox.position()? {
         engine = without_outbox(engine, opened.first(), &outbox)?;

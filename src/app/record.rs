@@ -13,6 +13,8 @@ const PENDING_MAX: usize = 4_096;
 /// Between the engine and the outbox.
 pub struct Recorder {
     outbox: Outbox,
+    /// What comes up to there is in the outbox: recovery need not make it again.
+    known: u64,
     keep: Nanos,
     bytes_max: u64,
     pending: VecDeque<Pending>,
@@ -29,13 +31,15 @@ struct Pending {
 
 impl Recorder {
     /// Into an outbox; items are kept so long, and within so many bytes.
-    pub fn new(outbox: Outbox, keep: Nanos, bytes_max: u64) -> Self {
-        Recorder { outbox, keep, bytes_max, pending: VecDeque::new(), dropped: false }
+    pub fn new(outbox: Outbox, keep: Nanos, bytes_max: u64) -> Result<Self, Error> {
+        let known = outbox.position()?;
+        Ok(Recorder { outbox, known, keep, bytes_max, pending: VecDeque::new(), dropped: false })
     }
 
     /// Takes what an entry led to; the engine is as it was right after it.
     pub fn take(&mut self, engine: &Engine, output: &mut Output) {
-        if output.events.is_empty() && output.cut.is_none() {
+        let nothing = output.events.is_empty() && output.cut.is_none();
+        if nothing || engine.position() <= self.known {
             return;
         }
         if self.pending.len() >= PENDING_MAX {
