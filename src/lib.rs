@@ -2,7 +2,7 @@
 //!
 //! Bytes of OTLP become observations (`otlp`, `normalize`), which are acknowledged once they are
 //! in the log (`log`); the engine folds the log into tallies (`engine`), and everything outside
-//! reads what it publishes. A module uses only lower floors; `tests/floors.rs` enforces it.
+//! reads what it publishes. A module uses only lower floors; `tests/house.rs` enforces it.
 
 pub mod identify;
 pub mod model;
@@ -12,6 +12,8 @@ pub mod stats;
 pub mod judge;
 
 pub mod engine;
+
+pub mod compare;
 
 pub mod api;
 pub mod log;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by floor; a module uses only lower ones.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["model"],
     &["normalize", "identify", "stats"],
     &["judge"],
     &["engine"],
+    &["compare"],
     &["otlp", "log", "store", "sink", "web", "api", "instrument"],
     &["config"],
     &["app"],

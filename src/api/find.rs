@@ -1,7 +1,7 @@
 //! Finding runs and experiments in a view: by id, by prefix, by filter, page by page.
 
-use super::compare::side_by_side;
 use super::problem::Problem;
+use crate::compare::side_by_side;
 use crate::model::record::RunRecord;
 use crate::model::view::{ExperimentView, View};
 use axum::http::StatusCode;

@@ -85,7 +85,7 @@ fn schema_and_protobuf_twin_have_the_same_names() {
 /// `Attribution` is the view without what each metric says; `Order` is a list in JSON.
 #[test]
 fn comparison_and_protobuf_twin_have_the_same_names() {
-    let schema = schemars::schema_for!(super::compare::Comparison).to_value();
+    let schema = schemars::schema_for!(crate::compare::Comparison).to_value();
     let set = descriptors(false);
     let file = set.file.iter().find(|file| file.name().ends_with("run_service.proto"));
     let messages = &file.expect("service").message_type;

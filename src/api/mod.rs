@@ -1,7 +1,6 @@
 //! The API: JSON over HTTP under `/api/v1`, and the same over gRPC. It reads a published view,
 //! and takes scores and assignments, which it acknowledges once they are in the log.
 
-pub mod compare;
 mod events;
 mod find;
 mod grpc;
@@ -29,16 +28,12 @@ pub use outbox::{Items, OutboxItem, OutboxPage, Outgoing};
 pub use status::{Status, status};
 pub use twin::to_proto;
 
-use crate::model::id::Nanos;
 use crate::model::log::{Clock, Log};
 use crate::model::meter::Meter;
-use crate::model::view::{self, View};
+use crate::model::view::{AskSeries, View};
 use crate::normalize::Normalizer;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-
-/// Answers a chart's query from the engine's windows.
-pub type Series = Arc<dyn Fn(&SeriesQuery) -> view::Series + Send + Sync>;
 
 /// What the API reads and writes.
 #[derive(Clone)]
@@ -54,28 +49,9 @@ pub struct ApiState {
     /// Stamps them.
     pub clock: Arc<dyn Clock>,
     /// Charts.
-    pub series: Series,
+    pub series: AskSeries,
     /// What sinks get.
     pub outgoing: Outgoing,
-}
-
-/// Which windows a chart wants.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SeriesQuery {
-    /// The experiment.
-    pub experiment: String,
-    /// The call site; all when absent.
-    pub site: Option<String>,
-    /// The metric.
-    pub metric: String,
-    /// The arm; all when absent.
-    pub arm: Option<String>,
-    /// From this time on, nanoseconds.
-    pub from: Nanos,
-    /// Up to, without this time, nanoseconds.
-    pub to: Nanos,
-    /// Length of a window: whole minutes, nanoseconds.
-    pub step: Nanos,
 }
 
 #[cfg(test)]

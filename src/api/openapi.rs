@@ -1,13 +1,13 @@
 //! The OpenAPI 3.1 document: schemas from the types, routes from one table. A test keeps the
 //! committed copy current and asks every route.
 
-use super::compare::Comparison;
 use super::find::RunPage;
 use super::http::{ExperimentList, SeriesPage};
 use super::intake::{Assignment, Receipt, Score};
 use super::outbox::{CutMade, OutboxPage};
 use super::problem::Problem;
 use super::status::Status;
+use crate::compare::Comparison;
 use crate::model::record::RunRecord;
 use crate::model::view::ExperimentView;
 use schemars::JsonSchema;

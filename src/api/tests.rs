@@ -1,6 +1,7 @@
 //! Every route, driven through the router with a view made by hand.
 
 use super::*;
+use crate::model::Nanos;
 use crate::model::entry::{Body, Position};
 use crate::model::log::{Appended, Refused};
 use crate::model::view;

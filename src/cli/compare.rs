@@ -3,7 +3,7 @@
 
 use super::print::{Data, Section};
 use super::read::{Client, typed};
-use crate::api::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
+use crate::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
 use crate::judge::attribution::MissingArm;
 use crate::model::human;
 use crate::model::url::part;

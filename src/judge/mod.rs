@@ -4,6 +4,7 @@
 pub mod attribution;
 pub mod family;
 pub mod sentence;
+pub mod trust;
 
 use crate::model::metric::{Direction, Role};
 use crate::model::verdict::{Action, Gate, Reason, State};

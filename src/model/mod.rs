@@ -9,6 +9,7 @@ pub mod facet;
 pub mod human;
 pub mod id;
 pub mod log;
+pub mod markdown;
 pub mod meter;
 pub mod metric;
 pub mod observation;

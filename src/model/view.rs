@@ -1,10 +1,12 @@
 //! What `watch` publishes and everything outside reads: plain data, ready to serialise.
 
+use super::id::Nanos;
 use super::record::{Change, MetricLine, RunRecord, SampleRatio};
 use super::verdict::Gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Name and version of the experiment document.
 pub const EXPERIMENT_SCHEMA: &str = "armspan/experiment/v1";
@@ -170,6 +172,9 @@ pub struct ExperimentView {
     pub state: String,
     /// What was randomised.
     pub unit: String,
+    /// Of all its claims together, at every look: 1 − α of its family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// Calls over all arms and sites.
     pub calls: i64,
     /// End of the latest call.
@@ -302,3 +307,25 @@ pub struct SeriesPoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
 }
+
+/// Which windows a chart wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeriesQuery {
+    /// The experiment.
+    pub experiment: String,
+    /// The call site; all when absent.
+    pub site: Option<String>,
+    /// The metric.
+    pub metric: String,
+    /// The arm; all when absent.
+    pub arm: Option<String>,
+    /// From this time on, nanoseconds.
+    pub from: Nanos,
+    /// Up to, without this time, nanoseconds.
+    pub to: Nanos,
+    /// Length of a window: whole minutes, nanoseconds.
+    pub step: Nanos,
+}
+
+/// Answers a chart's query from the engine's windows.
+pub type AskSeries = Arc<dyn Fn(&SeriesQuery) -> Series + Send + Sync>;

@@ -5,15 +5,13 @@
 //! Values come from traffic, so none is trusted: in tables they stand in code spans, in prose
 //! their punctuation is escaped, and only web addresses become links.
 
-pub(in crate::sink) mod text;
-
 use crate::model::RunRecord;
 use crate::model::human;
+use crate::model::markdown::{bounded, code, code_cell, json_cell, link, prose};
 use crate::model::record::{Difference, Level, MetricLine};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use text::{code, code_cell, json_cell, link, prose};
 
 /// Bytes of a report at most; comments on pull requests take 65,536 characters.
 pub const BYTES_MAX: usize = 60_000;
@@ -34,7 +32,7 @@ pub fn markdown(record: &RunRecord, dashboard: Option<&str>) -> String {
     changes(&mut out, record);
     links(&mut out, record);
     foot(&mut out, record);
-    text::bounded(out, BYTES_MAX, CUT)
+    bounded(out, BYTES_MAX, CUT)
 }
 
 /// The commit that most calls of the run ran under, as its services said it.

@@ -1,7 +1,7 @@
 //! The comparison as its protobuf twin.
 
-use super::super::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
 use super::{grader, proto, value, word};
+use crate::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
 use crate::judge::attribution::{AttributionView, Bounds, Effect, FieldChange, MissingArm, Side};
 use std::collections::BTreeMap;
 
@@ -126,8 +126,8 @@ fn words(sides: &BTreeMap<String, Side>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::compare::compare;
-    use crate::api::compare::tests::{square, view_of};
+    use crate::compare::compare;
+    use crate::compare::tests::{square, view_of};
 
     #[test]
     fn figures_and_words_are_those_of_the_document() {

@@ -1,11 +1,11 @@
 //! What a comparison looks like, in full.
 
 use super::*;
-use crate::api::compare::compare as compare_runs;
-use crate::api::compare::tests::{run, square, view_of};
 use crate::cli::args::Format;
 use crate::cli::print::print;
 use crate::cli::read::tests::served;
+use crate::compare::compare as compare_runs;
+use crate::compare::tests::{run, square, view_of};
 use crate::model::record::RunRecord;
 
 fn printed(runs: &[RunRecord], format: Format) -> String {

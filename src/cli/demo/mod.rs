@@ -169,7 +169,7 @@ impl Drop for Folder {
 mod tests {
     use super::scenario::Scenario;
     use super::*;
-    use crate::api::compare::compare;
+    use crate::compare::compare;
     use crate::judge::attribution::Label;
     use crate::model::record::RunRecord;
 

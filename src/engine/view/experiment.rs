@@ -4,10 +4,12 @@ use super::super::Engine;
 use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch;
+use super::metrics::confidence;
 use super::ratio::sample_ratio;
 use super::record::{changes, run_id, unit_name};
 use super::{Group, Picture, Place, Shown, evidence, metrics, time_text};
 use crate::engine::estimate::{Pool, Undeclared};
+use crate::judge::family::ALPHA;
 use crate::model::record::MetricLine;
 use crate::model::view::{ArmDecision, ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
 use crate::model::{Field, MINUTE, Sym};
@@ -26,6 +28,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
     let runs = || engine.tally().runs_of(experiment);
     let last = runs().filter_map(|pair| pair.1.seen).map(|seen| seen.1).max();
     let live = last.is_some_and(|at| at + QUIET_MINUTES * MINUTE >= engine.log_time());
+    let declared = engine.settings().experiments.get(&engine.experiment_name(experiment));
     let crossovers = engine.tally().crossovers(experiment).find(|pair| pair.0.is_none());
     ExperimentView {
         schema: EXPERIMENT_SCHEMA.to_owned(),
@@ -35,6 +38,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
         control_assumed: state.is_some_and(|state| state.control_assumed),
         state: if live { "live" } else { "quiet" }.to_owned(),
         unit: unit_name(engine, experiment),
+        confidence: Some(confidence(declared.and_then(|e| e.alpha).unwrap_or(ALPHA))),
         calls: runs().map(|pair| pair.1.calls).sum(),
         last_seen: last.map(time_text),
         arms: arms.iter().map(|arm| text(*arm)).collect(),

@@ -151,7 +151,7 @@ fn ends(interval: Option<Interval>) -> (Option<f64>, Option<f64>) {
 }
 
 /// 1 − α without the noise of the subtraction.
-fn confidence(alpha: f64) -> f64 {
+pub(super) fn confidence(alpha: f64) -> f64 {
     ((1.0 - alpha) * 1e9).round() / 1e9
 }
 

@@ -4,9 +4,9 @@
 use crate::model::delivery::Cut;
 use crate::model::human;
 use crate::model::id::rfc3339;
+use crate::model::markdown::{bounded, code, code_cell, link, prose};
 use crate::model::record::MetricLine;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
-use crate::sink::report::text::{bounded, code, code_cell, link, prose};
 use std::fmt::Write as _;
 
 /// Bytes of the whole file.

@@ -1,8 +1,8 @@
 //! The note that MLflow shows beside a run, in Markdown; the whole report is among its files.
 
 use crate::model::human;
+use crate::model::markdown::{code, prose};
 use crate::model::record::RunRecord;
-use crate::sink::report::text::{code, prose};
 use std::fmt::Write;
 
 /// The note: what was tested, what came of it, and where to look.
