@@ -1,6 +1,7 @@
 //! Every route, driven through the router with a view made by hand.
 
 use super::*;
+pub(crate) use crate::compare::tests::record;
 use crate::model::Nanos;
 use crate::model::entry::{Body, Position};
 use crate::model::log::{Appended, Refused};
@@ -41,24 +42,6 @@ impl Clock for FakeClock {
     fn now(&self) -> Nanos {
         1_764_000_000_000_000_000
     }
-}
-
-pub fn record(id: &str, arm: &str, temperature: f64) -> Value {
-    json!({
-        "schema": "armspan/run-record/v1",
-        "run": {"id": id, "experiment": "bot", "arm": arm, "control": arm == "A", "site": "answer",
-                "mode": "online", "fingerprint": "sha256:00"},
-        "config": {"model": {"requested": "m"}, "sampling": {"temperature": temperature}},
-        "observed": [{"field": "seed", "values": [{"value": 7, "calls": 3, "first_seen": "2026-11-23T09:00:00Z",
-                      "last_seen": "2026-11-23T10:00:00Z"}], "more": 0}],
-        "evidence": {"grade": "B", "calls": 3, "facets": []},
-        "window": {"first_seen": "2026-11-23T09:00:00Z", "last_seen": "2026-11-23T10:00:00Z", "epoch": 1},
-        "traffic": {"calls": 3, "units": 2, "unit": "user.id", "duplicates": 0, "late": 0, "crossover_units": 0},
-        "metrics": [{"name": "error_rate", "role": "guardrail", "direction": "decrease", "unit": "1",
-                     "definition": "sha256:00", "calls": 3, "level": {"estimate": temperature, "method": "ratio"}}],
-        "changes": [], "links": [],
-        "collector": {"version": "0.1.0", "config": "sha256:00", "position": {"0": 5}}
-    })
 }
 
 fn view() -> View {

@@ -194,6 +194,7 @@ fn link(link: &model::Link) -> proto::Link {
         trace_id: link.trace_id.clone(),
         span_id: link.span_id.clone(),
         href: link.href.clone(),
+        why: link.why.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ const VARIANCE: f64 = 1e-5;
 
 /// A run with a score that decides and a quantile.
 pub(crate) fn run(id: &str, arm: &str, model: &str, prompt: &str, level: f64) -> RunRecord {
-    let mut json = crate::api::tests::record(id, arm, 0.2);
+    let mut json = record(id, arm, 0.2);
     json["config"] = json!({
         "model": {"requested": "m", "revision": model},
         "prompt": {"version": prompt},
@@ -323,4 +323,23 @@ fn the_records_compared_were_served_side_by_side() {
     assert_eq!(epochs(&a, &later), (2, 2));
     assert_eq!(epochs(&a, &b), (1, 1), "stragglers of b in epoch 2 are no arm");
     assert_eq!(epochs(&b, &later), (1, 2), "one after the other");
+}
+
+/// A record of a run.
+pub fn record(id: &str, arm: &str, temperature: f64) -> Value {
+    json!({
+        "schema": "armspan/run-record/v1",
+        "run": {"id": id, "experiment": "bot", "arm": arm, "control": arm == "A", "site": "answer",
+                "mode": "online", "fingerprint": "sha256:00"},
+        "config": {"model": {"requested": "m"}, "sampling": {"temperature": temperature}},
+        "observed": [{"field": "seed", "values": [{"value": 7, "calls": 3, "first_seen": "2026-11-23T09:00:00Z",
+                      "last_seen": "2026-11-23T10:00:00Z"}], "more": 0}],
+        "evidence": {"grade": "B", "calls": 3, "facets": []},
+        "window": {"first_seen": "2026-11-23T09:00:00Z", "last_seen": "2026-11-23T10:00:00Z", "epoch": 1},
+        "traffic": {"calls": 3, "units": 2, "unit": "user.id", "duplicates": 0, "late": 0, "crossover_units": 0},
+        "metrics": [{"name": "error_rate", "role": "guardrail", "direction": "decrease", "unit": "1",
+                     "definition": "sha256:00", "calls": 3, "level": {"estimate": temperature, "method": "ratio"}}],
+        "changes": [], "links": [],
+        "collector": {"version": "0.1.0", "config": "sha256:00", "position": {"0": 5}}
+    })
 }

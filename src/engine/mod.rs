@@ -26,7 +26,7 @@ use tally::Tally;
 use watch::{Scene, Watch};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -181,6 +181,11 @@ impl Origin {
         }
     }
 
+    /// A time that a call took: even minutes keep its distribution.
+    pub fn is_time(self) -> bool {
+        matches!(self, Origin::Latency | Origin::TimeToFirstToken)
+    }
+
     /// Whether a histogram is kept, so that quantiles are known.
     pub fn has_histogram(self) -> bool {
         use Origin::*;

@@ -375,6 +375,9 @@ pub struct Change {
 pub struct Link {
     /// `worst`, `breaching` or `random`.
     pub rel: String,
+    /// What makes it so: `slowest: 4.20 s`, `lowest answer_ok: 0`, `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// The trace.
     pub trace_id: String,
     /// The call.

@@ -323,7 +323,7 @@ pub struct SeriesQuery {
     pub from: Nanos,
     /// Up to, without this time, nanoseconds.
     pub to: Nanos,
-    /// Length of a window: whole minutes, nanoseconds.
+    /// Length of a window: whole minutes, nanoseconds; 0 is one window for the whole stretch.
     pub step: Nanos,
 }
 

@@ -280,7 +280,8 @@ fn links(out: &mut String, record: &RunRecord) {
             Some(href) => link(&trace.trace_id, href),
             None => code(&trace.trace_id),
         };
-        line!(out, "- {}: {shown}", prose(&trace.rel));
+        let why = trace.why.as_deref().map(|why| format!(" ({})", prose(why)));
+        line!(out, "- {}{}: {shown}", prose(&trace.rel), why.unwrap_or_default());
     }
 }
 

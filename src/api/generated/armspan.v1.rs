@@ -285,6 +285,9 @@ pub struct Link {
     pub span_id: ::prost::alloc::string::String,
     #[prost(string, optional, tag = "4")]
     pub href: ::core::option::Option<::prost::alloc::string::String>,
+    /// What makes it so.
+    #[prost(string, optional, tag = "5")]
+    pub why: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cases {

@@ -2,6 +2,7 @@
 //! taken back exactly; the unit register; and the limits on how many runs there may be.
 
 pub mod buckets;
+pub mod exemplars;
 pub mod histogram;
 pub mod register;
 pub mod run;

@@ -1,11 +1,12 @@
 //! Tallies of one run in one epoch: sums per measure, observed values, and traces to look at.
 
 use super::buckets::{BUCKETS, Buckets, bucket_of};
+use super::exemplars::Exemplars;
 use super::histogram::Histogram;
 use super::windows::Windows;
 use crate::engine::fact::{CallFact, Fact, FactBody, MICRO};
 use crate::model::metric::{Measure, Origin};
-use crate::model::{Finish, Nanos, SetId, SpanId, Sym, TraceId, UnitKind};
+use crate::model::{Finish, Nanos, SetId, Sym, UnitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,19 +85,6 @@ pub type Sections = [Histogram; SECTIONS];
 /// How many groups of unit buckets have a histogram of their own.
 pub const SECTIONS: usize = 16;
 
-/// The slowest and the latest call: places to start looking.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Exemplars {
-    /// Latency in microseconds, end, trace, span of the slowest call without error.
-    pub slowest: Option<(u64, Nanos, TraceId, SpanId)>,
-    /// End, trace, span of the latest failed call.
-    pub failed: Option<(Nanos, TraceId, SpanId)>,
-    /// End, trace, span of the latest call.
-    pub latest: Option<(Nanos, TraceId, SpanId)>,
-    /// End, trace, span and quantities of the latest call without error.
-    pub answered: Option<(Nanos, TraceId, SpanId, Quantities)>,
-}
-
 /// What a call took, in integer units: microseconds, tokens, nano-USD.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Quantities {
@@ -117,6 +105,9 @@ impl Run {
             FactBody::Score { name, grader, value_micro, label, weight_micro } => {
                 if let Some(value) = value_micro {
                     let y = weigh(*value, *weight_micro);
+                    if sign > 0 {
+                        self.exemplars.score(fact, *name, *value);
+                    }
                     self.sum(Measure::Score(*name, *grader), fact, y, *weight_micro, None, sign);
                 } else {
                     let measure = Measure::Label(*name, *grader, *label);
@@ -150,7 +141,7 @@ impl Run {
         }
         self.more += sign * i64::from(!placed);
         if sign > 0 {
-            self.exemplars.note(fact, call);
+            self.exemplars.call(fact, call);
         }
         self.add_measures(fact, call, sign);
     }
@@ -194,7 +185,7 @@ impl Run {
         sign: i64,
     ) {
         let w = i64::try_from(w).unwrap_or(i64::MAX);
-        let fine = matches!(measure, Measure::Call(Origin::Latency | Origin::TimeToFirstToken));
+        let fine = matches!(measure, Measure::Call(origin) if origin.is_time());
         let sums = self.measures.entry(measure).or_default();
         sums.n += sign;
         sums.y += i128::from(sign * y);
@@ -322,7 +313,7 @@ impl Seen {
 }
 
 impl Quantities {
-    fn of(call: &CallFact) -> Self {
+    pub(super) fn of(call: &CallFact) -> Self {
         Quantities {
             latency: call.latency_us,
             first_token: call.first_token_us,
@@ -342,26 +333,6 @@ impl Quantities {
             Origin::Cost => self.cost,
             _ => None,
         }
-    }
-}
-
-impl Exemplars {
-    fn note(&mut self, fact: &Fact, call: &CallFact) {
-        let at = (fact.trace, fact.span);
-        let more = Exemplars {
-            slowest: Some((call.latency_us, fact.end, at.0, at.1)).filter(|_| !call.failed),
-            failed: Some((fact.end, at.0, at.1)).filter(|_| call.failed),
-            latest: Some((fact.end, at.0, at.1)),
-            answered: Some((fact.end, at.0, at.1, Quantities::of(call))).filter(|_| !call.failed),
-        };
-        self.merge(&more);
-    }
-
-    fn merge(&mut self, other: &Exemplars) {
-        self.slowest = self.slowest.max(other.slowest);
-        self.failed = self.failed.max(other.failed);
-        self.latest = self.latest.max(other.latest);
-        self.answered = self.answered.max(other.answered);
     }
 }
 

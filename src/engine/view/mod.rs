@@ -6,6 +6,7 @@ mod cut;
 mod distribution;
 mod evidence;
 mod experiment;
+mod links;
 mod metrics;
 mod observed;
 mod ratio;

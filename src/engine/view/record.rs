@@ -5,7 +5,7 @@ use super::super::dictionary::OVERFLOW;
 use super::super::tally::run::Run;
 use super::super::watch::ChangeEvent;
 use super::ratio::sample_ratio;
-use super::{Group, Picture, Place, Shown, evidence, metrics, observed, time_text};
+use super::{Group, Picture, Place, Shown, evidence, links, metrics, observed, time_text};
 use crate::identify;
 use crate::model::canonical::sha256_text;
 use crate::model::record::*;
@@ -39,7 +39,7 @@ fn record(picture: &Picture<'_>, place: Place, shown: &Shown<'_>) -> RunRecord {
         metrics: run_metrics(picture, place, shown, &units),
         sample_ratio: Some(sample_ratio(picture, experiment)),
         changes: changes(engine, experiment, site, Some(arm)),
-        links: links(engine, run),
+        links: links::links(engine, run),
         cases: cases(engine, run),
         collector: Collector {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,19 +160,6 @@ pub(super) fn changes(
             to: event.to.clone().map(Json::String),
         })
         .collect()
-}
-
-fn links(engine: &Engine, run: &Run) -> Vec<Link> {
-    let template = engine.settings().trace_link.as_deref();
-    let link = |rel: &str, trace: crate::model::TraceId, span: crate::model::SpanId| {
-        let (trace_id, span_id) = (trace.to_string(), span.to_string());
-        let fill = |url: &str| url.replace("{trace_id}", &trace_id).replace("{span_id}", &span_id);
-        Link { rel: rel.to_owned(), href: template.map(fill), trace_id, span_id }
-    };
-    let found = &run.exemplars;
-    let slowest = found.slowest.map(|(_, at, trace, span)| (at, trace, span));
-    let rows = [("slowest", slowest), ("failed", found.failed), ("latest", found.latest)];
-    rows.into_iter().filter_map(|(rel, at)| at.map(|at| link(rel, at.1, at.2))).collect()
 }
 
 /// Cases of an offline run: SHA-256 over the sorted input hashes, each on a line of its own.

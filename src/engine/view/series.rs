@@ -25,7 +25,7 @@ pub struct Query {
     pub from: Option<Nanos>,
     /// Before this time, nanoseconds.
     pub to: Option<Nanos>,
-    /// Width of a step, seconds: up to a minute, an hour, or a day.
+    /// Width of a step, seconds: up to a minute, an hour, or a day; 0 is one for the whole stretch.
     pub step_s: Option<u64>,
 }
 
@@ -70,9 +70,24 @@ impl Engine {
         out
     }
 
-    /// Sums by minute, hour or day.
+    /// What one sum over the whole stretch is made of: minutes as long as there are any, but
+    /// hours for quantiles, which minutes have of latencies only.
+    fn fine_step(&self, query: &Query) -> Step {
+        let metric = self.context().definition(&query.metric).map(|one| &one.metric);
+        let coarse = metric.is_some_and(|m| m.quantile.is_some() && !m.from.is_time());
+        let begins = query.from.unwrap_or(0);
+        match begins + Step::Day.nanos() + Step::Hour.nanos() {
+            kept if kept < self.log_time() => Step::Hour,
+            _ if coarse => Step::Hour,
+            _ => Step::Minute,
+        }
+    }
+
+    /// Sums by minute, hour or day, or one over all of it.
     fn windows(&self, query: &Query) -> Vec<SeriesPoint> {
+        let whole = query.step_s == Some(0);
         let step = match query.step_s {
+            Some(0) => self.fine_step(query),
             Some(s) if s > 3_600 => Step::Day,
             Some(s) if s > 60 => Step::Hour,
             _ => Step::Minute,
@@ -89,14 +104,18 @@ impl Engine {
                 continue;
             }
             for (_, sums) in run.measures.iter().filter(|pair| wanted(pair.0)) {
-                collect(&mut cells, arm, sums, step, query);
+                collect(&mut cells, arm, sums, step, query, whole);
             }
         }
         cells
             .into_iter()
             .map(|((at, arm), cell)| {
                 let (n, level) = point(&cell, declared.as_ref());
-                SeriesPoint { at: time_text(u64::from(at) * step.nanos()), arm, n, level }
+                let begins = match whole {
+                    true => query.from.unwrap_or(0),
+                    false => u64::from(at) * step.nanos(),
+                };
+                SeriesPoint { at: time_text(begins), arm, n, level }
             })
             .collect()
     }
@@ -108,13 +127,15 @@ fn collect(
     sums: &Sums,
     step: Step,
     query: &Query,
+    whole: bool,
 ) {
     for (at, cell) in sums.windows.cells(step) {
         let begins = u64::from(*at) * step.nanos();
         let early = query.from.is_some_and(|from| begins + step.nanos() <= from);
         let late = query.to.is_some_and(|to| begins >= to);
         if !early && !late {
-            cells.entry((*at, arm.to_owned())).or_default().merge(cell);
+            let at = if whole { 0 } else { *at };
+            cells.entry((at, arm.to_owned())).or_default().merge(cell);
         }
     }
 }

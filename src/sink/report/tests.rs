@@ -25,7 +25,7 @@ fn a_report_says_what_was_tested_and_what_came_out() {
         "Units against the planned shares: ok, p = 0.639.",
         "| `C` | 1,320 | 33.0 % |\n",
         "| `model.revision` |",
-        "- slowest: `3565af0286f6fa42f89f9d174b6fd35d`\n",
+        "- worst (slowest): `3565af0286f6fa42f89f9d174b6fd35d`\n",
         "armspan 0.1.0, log position 3000, 2026-11-24T18:00:00.25Z.\n",
     ] {
         assert!(report.contains(part), "{part}\n--- not in ---\n{report}");
@@ -49,7 +49,7 @@ fn rows_of_a_table_have_its_columns_whatever_the_values_are() {
     assert!(
         report.starts_with("# support-bot, arm B \\| \\<b\\>@\u{200b}all\\</b\\> \\# big: run")
     );
-    assert!(report.contains("- slowest: 3565af0286f6fa42f89f9d174b6fd35d\n"), "{report}");
+    assert!(report.contains("- worst (slowest): 3565af0286f6fa42f89f9d174b6fd35d\n"), "{report}");
     assert!(report.contains("](<https://t.example/x>)") && !report.contains("javascript"));
     assert!(
         report.contains("| ``a\\|b `c` ``") || report.contains("| `` a\\|b `c` ``"),
