@@ -1,22 +1,19 @@
 //! Finding runs and experiments in a view: by id, by prefix, by filter, page by page.
 
 use super::problem::Problem;
-use crate::compare::side_by_side;
+use crate::compare::find::{Absent, nearest, short};
+use crate::compare::{self, side_by_side};
 use crate::model::record::RunRecord;
 use crate::model::view::{ExperimentView, View};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// Records on a page when nothing else is asked for.
 pub const PAGE_DEFAULT: usize = 100;
 
 /// Records on a page at most.
 pub const PAGE_MAX: usize = 1_000;
-
-/// Near names in an error at most.
-pub const NEAR_MAX: usize = 5;
 
 /// Which runs, and which page of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -80,23 +77,14 @@ pub fn page(view: &View, query: &RunQuery) -> Result<RunPage, Problem> {
 
 /// The newest record of a run, by id or unique prefix of it.
 pub fn run<'a>(view: &'a View, id: &str) -> Result<&'a RunRecord, Problem> {
-    let starts = |record: &&RunRecord| record.run.id.starts_with(id);
-    let ids: BTreeSet<&str> =
-        view.runs.iter().filter(starts).map(|record| record.run.id.as_str()).collect();
-    match ids.len() {
-        0 => Err(Problem::not_found(format!("there is no run {}", short(id)), near_runs(view, id))),
-        1 => {
-            let newest = view.runs.iter().filter(starts).max_by_key(|r| r.window.epoch);
-            newest.ok_or_else(|| Problem::not_found("there is no such run", Vec::new()))
-        }
-        count => Err(Problem {
-            candidates: ids.into_iter().take(NEAR_MAX).map(str::to_owned).collect(),
-            ..Problem::new(
-                StatusCode::CONFLICT,
-                format!("{count} runs begin with \"{}\"; give more digits", short(id)),
-            )
-        }),
-    }
+    compare::find::run(view, id).map_err(|absent| {
+        let status = match absent {
+            Absent::None(_) => StatusCode::NOT_FOUND,
+            Absent::Several(..) => StatusCode::CONFLICT,
+        };
+        let candidates = absent.candidates().to_vec();
+        Problem { candidates, ..Problem::new(status, absent.says(id)) }
+    })
 }
 
 /// Two runs by id or unique prefix: the records of them that are compared.
@@ -117,31 +105,4 @@ pub fn experiment<'a>(view: &'a View, name: &str) -> Result<&'a ExperimentView, 
             nearest(name, names),
         )
     })
-}
-
-fn near_runs(view: &View, id: &str) -> Vec<String> {
-    let ids: BTreeSet<&str> = view.runs.iter().map(|record| record.run.id.as_str()).collect();
-    nearest(id, ids.into_iter())
-}
-
-/// The names most like one that is not there, the nearest first.
-fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let given = short(given);
-    let like = |name: &str| {
-        strsim::jaro_winkler(given, name).max(strsim::normalized_damerau_levenshtein(given, name))
-    };
-    let mut scored: Vec<(f64, &str)> =
-        names.map(|name| (like(name), name)).filter(|pair| pair.0 > 0.6).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(NEAR_MAX).map(|pair| pair.1.to_owned()).collect()
-}
-
-/// What a stranger gave, cut to the length of a name.
-fn short(text: &str) -> &str {
-    const SHOWN_BYTES_MAX: usize = 128;
-    let mut end = text.len().min(SHOWN_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

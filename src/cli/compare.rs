@@ -3,8 +3,8 @@
 
 use super::print::{Data, Section};
 use super::read::{Client, typed};
+use crate::compare::words::{NONE, missing_arm};
 use crate::compare::{Comparison, FacetDifference, MetricContrast, RunSide};
-use crate::judge::attribution::MissingArm;
 use crate::model::human;
 use crate::model::url::part;
 use anyhow::Result;
@@ -13,8 +13,6 @@ use serde_json::Value as Json;
 /// Characters of a facet's value shown, and digits of a hash.
 const VALUE_MAX: usize = 40;
 const DIGITS_SHOWN: usize = 12;
-/// What stands for nothing.
-const NONE: &str = "–";
 
 /// Asks for a comparison; each run by its id or the first digits of it.
 pub async fn compare(client: &Client, a: &str, b: &str) -> Result<Data> {
@@ -25,14 +23,15 @@ pub async fn compare(client: &Client, a: &str, b: &str) -> Result<Data> {
 
 /// A comparison as sections for people, and as one flat table for a spreadsheet.
 fn data(found: &Comparison, document: Json) -> Data {
-    let names = names(found);
+    let names = found.names();
     let mut sections = vec![sides(found)];
     sections.extend(facets("differs", &found.differing, &names));
     sections.extend(facets("unknown on one side", &found.missing, &names));
-    sections.push(Section::text(equal(found)));
+    sections.push(Section::text(found.equal_text()));
     sections.push(metrics(found, &names));
     sections.extend(found.metrics.iter().filter_map(|metric| effects(found, metric)));
-    sections.extend(found.attribution.missing_arm.as_ref().map(missing));
+    sections
+        .extend(found.attribution.missing_arm.as_ref().map(|arm| Section::text(missing_arm(arm))));
     sections.extend(found.attribution.limits.iter().map(|limit| Section::text(limit.clone())));
     sections.retain(|section| !section.is_empty());
     Data {
@@ -42,17 +41,6 @@ fn data(found: &Comparison, document: Json) -> Data {
         document,
         sections,
         ..Data::default()
-    }
-}
-
-/// How columns call the two: by arm, or by run when both are of one arm.
-fn names(found: &Comparison) -> [String; 2] {
-    if found.run_a.arm != found.run_b.arm {
-        return [found.run_a.arm.clone(), found.run_b.arm.clone()];
-    }
-    match found.a == found.b {
-        true => ["a".to_owned(), "b".to_owned()],
-        false => [human::run(&found.a).to_owned(), human::run(&found.b).to_owned()],
     }
 }
 
@@ -109,29 +97,18 @@ fn value(value: Option<&Json>) -> String {
     }
 }
 
-fn equal(found: &Comparison) -> String {
-    let count = found.equal.len();
-    let are = if count == 1 { "1 facet is equal" } else { &format!("{count} facets are equal") };
-    match (found.differing.is_empty(), found.missing.is_empty(), count) {
-        (true, true, 0) => "No facet is recorded.".to_owned(),
-        (true, _, _) => format!("No facet differs; {are}."),
-        _ => format!("{are}."),
-    }
-}
-
 fn metrics(found: &Comparison, names: &[String; 2]) -> Section {
     let [a, b] = names;
     let minus = format!(">{b} − {a}");
     let columns = ["metric", &format!(">{a}"), &format!(">{b}"), &minus, "interval", ">confidence"];
     let row = |metric: &MetricContrast| {
-        let confidence = metric.confidence.map_or(NONE.to_owned(), human::share);
         vec![
-            named(found, metric),
-            level(metric, metric.a),
-            level(metric, metric.b),
-            difference(metric, metric.difference),
-            interval(metric),
-            confidence,
+            found.named(metric),
+            metric.level(metric.a),
+            metric.level(metric.b),
+            metric.signed(metric.difference),
+            metric.interval(),
+            metric.confidence_text(),
         ]
     };
     Section {
@@ -141,61 +118,19 @@ fn metrics(found: &Comparison, names: &[String; 2]) -> Section {
     }
 }
 
-/// The name of a metric, with its grader when there are several.
-fn named(found: &Comparison, metric: &MetricContrast) -> String {
-    let several = found.metrics.iter().filter(|other| other.name == metric.name).count() > 1;
-    let grader = metric.grader.as_ref().filter(|_| several).map(|grader| {
-        let parts = [&grader.name, &grader.version, &grader.model];
-        parts.into_iter().flatten().cloned().collect::<Vec<String>>().join(" ")
-    });
-    grader.map_or(metric.name.clone(), |grader| format!("{} ({grader})", metric.name))
-}
-
-/// The unit to print: a score out of [0, 1] is no share.
-fn unit(metric: &MetricContrast) -> &str {
-    let is_share = |level: &f64| (0.0..=1.0).contains(level);
-    let scored = metric.grader.is_some();
-    if scored && ![metric.a, metric.b].iter().flatten().all(is_share) { "" } else { &metric.unit }
-}
-
-fn level(metric: &MetricContrast, value: Option<f64>) -> String {
-    value.map_or(NONE.to_owned(), |value| human::level(value, unit(metric)))
-}
-
-fn difference(metric: &MetricContrast, value: Option<f64>) -> String {
-    value.map_or(NONE.to_owned(), |value| human::difference(value, unit(metric)))
-}
-
-fn interval(metric: &MetricContrast) -> String {
-    match (&metric.method, metric.unmet.as_slice()) {
-        (None, _) => NONE.to_owned(),
-        (_, []) => human::interval(metric.lower, metric.upper, unit(metric)),
-        (_, [first, ..]) => format!("none: {first}"),
-    }
-}
-
 /// Effects of a metric beyond its whole difference, which is among the metrics.
 fn effects(found: &Comparison, metric: &MetricContrast) -> Option<Section> {
-    let within = |lower, upper| human::interval(lower, upper, unit(metric));
-    let told = metric.effects.get(1..).filter(|told| !told.is_empty())?;
-    let effect = told.iter().map(|effect| {
-        let estimate = difference(metric, effect.estimate);
-        vec![effect.text.clone(), estimate, within(effect.lower, effect.upper)]
-    });
-    let ranges = metric.bounds.iter().map(|range| {
-        let text = format!("{} over {} settings of the rest", range.field, range.count);
-        vec![text, within(Some(range.low), Some(range.high)), within(range.lower, range.upper)]
-    });
-    let title = format!("effect on {}", named(found, metric));
+    let lines = metric.effect_lines();
+    if lines.is_empty() {
+        return None;
+    }
+    let rows = lines.into_iter().map(|line| vec![line.text, line.estimate, line.interval]);
+    let title = format!("effect on {}", found.named(metric));
     Some(Section {
         text: String::new(),
         columns: [title.as_str(), ">estimate", "interval"].map(str::to_owned).into(),
-        rows: effect.chain(ranges).collect(),
+        rows: rows.collect(),
     })
-}
-
-fn missing(arm: &MissingArm) -> Section {
-    Section::text(format!("To separate {}: {}.", arm.separates.join(" and "), arm.text))
 }
 
 fn flat(found: &Comparison) -> Vec<Vec<String>> {
@@ -211,11 +146,11 @@ fn flat(found: &Comparison) -> Vec<Vec<String>> {
     for metric in &found.metrics {
         rows.push(vec![
             "metric".to_owned(),
-            named(found, metric),
-            level(metric, metric.a),
-            level(metric, metric.b),
-            difference(metric, metric.difference),
-            interval(metric),
+            found.named(metric),
+            metric.level(metric.a),
+            metric.level(metric.b),
+            metric.signed(metric.difference),
+            metric.interval(),
         ]);
     }
     for section in found.metrics.iter().filter_map(|metric| effects(found, metric)) {

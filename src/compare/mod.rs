@@ -3,7 +3,9 @@
 //! "Missing" is a third state, never "equal", and nothing over time is called causal.
 
 mod arms;
+pub mod find;
 mod metrics;
+pub mod words;
 
 use crate::judge::attribution::{AttributionView, Bounds, Effect, view as attribution_view};
 use crate::model::record::{GraderLine, RunRecord};
