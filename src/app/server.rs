@@ -420,6 +420,7 @@ fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
             ([(http::header::CONTENT_TYPE, kind)], text)
         }
     };
+    let queue = core.log.clone();
     let pages = web::router(web::WebState {
         view: core.view.clone(),
         meter: core.meter.clone(),
@@ -428,6 +429,10 @@ fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
             http: addresses[1].to_string(),
             web: addresses[2].to_string(),
         },
+        queue: Arc::new(move || {
+            let (position, bytes) = queue.depth();
+            web::Queue { position, bytes }
+        }),
     });
     api::http_router(core.api_state()).merge(pages).route("/metrics", axum::routing::get(metrics))
 }

@@ -75,6 +75,11 @@ pub fn share(value: f64) -> String {
     format!("{} %", digits(value * 100.0))
 }
 
+/// A probability of chance: 0.042, or 1.0e-9 where nobody counts zeros.
+pub fn probability(value: f64) -> String {
+    if value > 0.0 && value < 0.001 { format!("{value:.1e}") } else { digits(value) }
+}
+
 /// A whole number in groups of three.
 pub fn count(value: i64) -> String {
     let text = value.unsigned_abs().to_string();
@@ -162,6 +167,7 @@ mod tests {
         assert_eq!(interval(Some(0.019), Some(0.079), "1"), "+1.90 to +7.90 pp");
         assert_eq!(interval(Some(-0.2), Some(1.2), "s"), "−200 ms to +1.20 s");
         assert_eq!(interval(None, Some(0.1), "1"), "at most +10.0 pp");
+        assert_eq!([1.0, 0.042, 2.3e-9, 0.0].map(probability), ["1.00", "0.0420", "2.3e-9", "0"]);
         assert_eq!(duration(2_400.0), "40 min");
         assert_eq!(duration(1e6), "12 days");
         assert_eq!(count(-1_234_567), "−1,234,567");

@@ -1,22 +1,26 @@
 //! The pages: rendered here, without script, from a published view and the doors' counters.
 //! They change nothing, and nothing on them comes from elsewhere.
 
+mod absent;
 mod arms;
 mod chart;
+pub mod compare;
 pub use crate::model::human;
 mod page;
+mod pipeline;
 mod run;
-mod status;
+mod runs;
+mod sinks;
+mod verdict;
 mod waiting;
 
 use crate::model::meter::Meter;
-use crate::model::record::RunRecord;
 use crate::model::view::View;
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use maud::Markup;
 use std::sync::Arc;
@@ -31,6 +35,17 @@ pub struct WebState {
     pub meter: Arc<Meter>,
     /// Where the doors are.
     pub addresses: Addresses,
+    /// What waits between doors and engine, as of now.
+    pub queue: Arc<dyn Fn() -> Queue + Send + Sync>,
+}
+
+/// What waits between doors and engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Queue {
+    /// Next position of the log.
+    pub position: u64,
+    /// Bytes that wait to be written or applied.
+    pub bytes: u64,
 }
 
 /// Where the doors are, as host:port.
@@ -44,11 +59,11 @@ pub struct Addresses {
     pub web: String,
 }
 
-/// Nothing but our own style sheet; no script, no frame, no form.
+/// Nothing but our own style sheet; no script, no frame; forms only to ourselves.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+                      form-action 'self'; frame-ancestors 'none'";
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("style.css"), include_str!("style/pages.css"));
 
 /// The pages.
 pub fn router(state: WebState) -> Router {
@@ -57,8 +72,13 @@ pub fn router(state: WebState) -> Router {
     };
     Router::new()
         .route("/", get(index))
-        .route("/runs/{run}", get(run_page))
-        .route("/status", get(status_page))
+        .route("/runs", get(runs::list))
+        .route("/runs/{run}", get(run::show))
+        .route("/compare", get(compare::choose))
+        .route("/compare/{a}/{b}", get(compare::show))
+        .route("/sinks", get(sinks::show))
+        .route("/pipeline", get(pipeline::show))
+        .route("/status", get(async || Redirect::to("/pipeline")))
         .route("/style.css", get(style))
         .layer(fixed(header::CONTENT_SECURITY_POLICY, POLICY))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -79,20 +99,13 @@ async fn index(State(state): State<WebState>) -> Markup {
     }
 }
 
-async fn run_page(State(state): State<WebState>, Path(id): Path<String>) -> Response {
-    let view = state.view.load();
-    let matching = || view.runs.iter().filter(|record| record.run.id.starts_with(&id));
-    let newest = matching().max_by_key(|record| record.window.epoch);
-    let one_run = |found: &&RunRecord| matching().all(|record| record.run.id == found.run.id);
-    match newest.filter(one_run) {
-        Some(record) => run::page(record).into_response(),
-        None => (StatusCode::NOT_FOUND, run::absent()).into_response(),
-    }
-}
-
-async fn status_page(State(state): State<WebState>) -> Markup {
-    status::page(&state.view.load(), &state.meter, &state.addresses)
+/// A count of the doors or the engine, for people.
+fn number(count: u64) -> String {
+    human::count(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod page_tests;

@@ -3,7 +3,7 @@
 use super::waiting::{Seen, missing};
 use super::*;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 use tower::ServiceExt;
@@ -60,17 +60,26 @@ pub fn sample() -> View {
     }
 }
 
-fn pages(view: View) -> Router {
+pub(super) fn pages(view: View) -> Router {
+    pages_with(view, Arc::default())
+}
+
+pub(super) fn pages_with(view: View, meter: Arc<Meter>) -> Router {
     let addresses = Addresses {
         grpc: "127.0.0.1:4317".into(),
         http: "127.0.0.1:4318".into(),
         web: "127.0.0.1:4390".into(),
     };
     let view = Arc::new(ArcSwap::from_pointee(view));
-    router(WebState { view, meter: Arc::default(), addresses })
+    router(WebState {
+        view,
+        meter,
+        addresses,
+        queue: Arc::new(|| Queue { position: 9, bytes: 2048 }),
+    })
 }
 
-async fn read(router: Router, path: &str) -> (StatusCode, String) {
+pub(super) async fn read(router: Router, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(Body::empty()).expect("request");
     let response = router.oneshot(request).await.expect("response");
     assert_eq!(response.headers()["content-security-policy"], POLICY, "{path}");
@@ -114,7 +123,7 @@ async fn an_empty_store_says_what_to_do() {
     ] {
         assert!(page.contains(text), "{text} is missing");
     }
-    let (status, page) = read(pages(View::default()), "/status").await;
+    let (status, page) = read(pages(View::default()), "/pipeline").await;
     assert!(status == 200 && page.contains("not ready"));
 }
 
@@ -149,22 +158,4 @@ async fn pages_can_be_looked_at() {
         std::fs::write(dir.join(format!("{name}.html")), page).expect("written");
     }
     std::fs::write(dir.join("style.css"), STYLE).expect("written");
-}
-
-#[test]
-fn the_status_page_says_how_sinks_do() {
-    let meter = Meter::default();
-    let sink = crate::model::delivery::SinkStatus {
-        name: "mlflow:http://127.0.0.1:5000".into(),
-        state: "retrying".into(),
-        waiting: 12,
-        last_error: Some("connection refused <b>".into()),
-        ..Default::default()
-    };
-    meter.sinks.lock().expect("lock").insert(sink.name.clone(), sink);
-    let addresses = Addresses { grpc: "a".into(), http: "b".into(), web: "c".into() };
-    let page = status::page(&View::default(), &meter, &addresses).into_string();
-    for text in ["mlflow:http://127.0.0.1:5000", "retrying", "12", "connection refused &lt;b&gt;"] {
-        assert!(page.contains(text), "{text} is missing");
-    }
 }
