@@ -11,6 +11,7 @@ mod record;
 pub mod replay;
 pub mod server;
 pub mod telemetry;
+mod web;
 
 /// By what a snapshot can be read: the version of the bytes of state.
 pub fn state_version() -> String {

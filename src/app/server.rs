@@ -6,23 +6,20 @@ use super::clock::{TurnClock, WallClock};
 use super::driver::{Ask, Driver, Snapshots};
 use super::export::{Exports, Shared};
 use super::open::{self, Data};
-use crate::api::{self, ApiState, Items, Outgoing};
+use crate::api::{ApiState, Items, Outgoing};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::LocalLog;
-use crate::model::view::SeriesQuery;
+use crate::model::view::{AskSeries, SeriesQuery};
 use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
 use crate::normalize::Normalizer;
 use crate::otlp::forward::Forwarder;
 use crate::otlp::{self, Receiver};
 use crate::sink::Around;
-use crate::sink::prometheus::Prometheus;
 use crate::store;
-use crate::web;
 use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
-use axum::Router;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -52,6 +49,8 @@ pub struct Core {
     pub view: Arc<ArcSwap<View>>,
     /// Checked settings.
     pub config: Config,
+    /// The settings in force as text, secrets hidden.
+    pub effective: Arc<ArcSwap<String>>,
     /// What sinks get.
     pub outbox: store::Outbox,
     exports: Exports,
@@ -126,6 +125,7 @@ impl Core {
             meter,
             clock,
             view,
+            effective: Arc::new(ArcSwap::from_pointee(config.effective())),
             config,
             outgoing: Outgoing::new(items(&outbox), applied.clone()),
             outbox,
@@ -219,6 +219,7 @@ impl Core {
         if config.forward != self.config.forward {
             tracing::warn!("a change of forward: needs a restart");
         }
+        self.effective.store(Arc::new(config.effective()));
         self.config = config;
         Ok(())
     }
@@ -241,7 +242,8 @@ impl Core {
         Ok(())
     }
 
-    fn api_state(&self) -> ApiState {
+    /// Answers charts from the engine; nothing when it takes too long.
+    pub fn series(&self) -> AskSeries {
         let asks = self.asks.clone();
         let series = move |query: &SeriesQuery| {
             let (to, answer) = mpsc::channel();
@@ -257,13 +259,18 @@ impl Core {
             let sent = asks.send(Ask::Series(query, to)).ok();
             sent.and_then(|()| answer.recv_timeout(ANSWER).ok()).unwrap_or_default()
         };
+        Arc::new(series)
+    }
+
+    /// What the API reads and writes.
+    pub fn api_state(&self) -> ApiState {
         ApiState {
             view: self.view.clone(),
             meter: self.meter.clone(),
             normalizer: self.normalizer.clone(),
             log: Arc::new(self.log.clone()),
             clock: self.clock.clone(),
-            series: Arc::new(series),
+            series: self.series(),
             outgoing: self.outgoing.clone(),
         }
     }
@@ -381,7 +388,7 @@ impl Server {
         let routers = [
             (doors.grpc, super::grpc::router(receiver.clone(), core.api_state()).await?),
             (doors.http, otlp::http_router(receiver)),
-            (doors.web, web_router(&core, addresses)),
+            (doors.web, super::web::router(&core, addresses, stopped.clone())),
         ];
         for (listener, router) in routers {
             let mut stopped = stopped.clone();
@@ -407,32 +414,4 @@ impl Server {
         store::Server::remove(&data)?;
         Ok(engine)
     }
-}
-
-fn web_router(core: &Core, addresses: [SocketAddr; 3]) -> Router {
-    let (view, meter, log) = (core.view.clone(), core.meter.clone(), core.log.clone());
-    let page = Arc::new(Prometheus::default());
-    let metrics = move |headers: http::HeaderMap| {
-        let (view, meter, log, page) = (view.clone(), meter.clone(), log.clone(), page.clone());
-        async move {
-            let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
-            let (kind, text) = page.render(&view.load(), &meter, log.depth().1, accept);
-            ([(http::header::CONTENT_TYPE, kind)], text)
-        }
-    };
-    let queue = core.log.clone();
-    let pages = web::router(web::WebState {
-        view: core.view.clone(),
-        meter: core.meter.clone(),
-        addresses: web::Addresses {
-            grpc: addresses[0].to_string(),
-            http: addresses[1].to_string(),
-            web: addresses[2].to_string(),
-        },
-        queue: Arc::new(move || {
-            let (position, bytes) = queue.depth();
-            web::Queue { position, bytes }
-        }),
-    });
-    api::http_router(core.api_state()).merge(pages).route("/metrics", axum::routing::get(metrics))
 }

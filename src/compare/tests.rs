@@ -4,7 +4,7 @@ use super::*;
 use crate::judge::attribution::{EffectKind, Label};
 use crate::model::metric::Domain;
 use crate::model::record::Spread;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a claim costs in these runs, and the variance of a level.
 const ALPHA: f64 = 0.05;

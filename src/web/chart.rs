@@ -1,58 +1,90 @@
-//! The band over time: the difference of an arm from control at every look, as a small SVG that
-//! needs no script. Bounds that are open or off the scale end at the frame.
+//! Differences from control over time, as SVG that needs no script: a narrowing band, zero, the
+//! margin, and marks where something changed. Bounds that are open or off the scale end at the
+//! frame.
 
+use super::forest::px;
 use super::human;
-use crate::model::view::Band;
+use crate::model::id::{Nanos, rfc3339};
+use crate::model::view::{Band, BandPoint};
 use maud::{Markup, html};
 use std::fmt::Write as _;
 
-/// Size of the drawing, in its own units.
-const WIDTH: f64 = 300.0;
-const HEIGHT: f64 = 84.0;
 /// The scale shows this share of the looks whole; the first ones are as wide as one likes.
 const SHOWN_WHOLE: f64 = 0.75;
 /// Room above and below what is shown, as a share of it.
-const ROOM: f64 = 0.15;
+const ROOM: f64 = 0.12;
+
+/// Looks of a small chart.
+const TILE_LOOKS_MAX: usize = 75;
 
 /// Where values and times are drawn.
-struct Scale {
-    from: u64,
-    to: u64,
-    low: f64,
-    high: f64,
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Scale {
+    /// The first time.
+    pub from: Nanos,
+    /// The last.
+    pub to: Nanos,
+    /// The lowest value.
+    pub low: f64,
+    /// The highest.
+    pub high: f64,
+    /// Size of the drawing, in its own units.
+    pub size: (f64, f64),
 }
 
-/// One chart with its caption; nothing when there are no two looks to draw.
-pub fn band(band: &Band) -> Option<Markup> {
-    let scale = Scale::of(band)?;
+/// A history with no more looks than can be told apart on a drawing; the last one stays.
+pub fn thinned(band: &Band, max: usize) -> Band {
+    let step = band.points.len().div_ceil(max.max(1)).max(1);
+    let last = band.points.len().saturating_sub(1);
+    let kept = band.points.iter().enumerate().filter(|(at, _)| (last - at).is_multiple_of(step));
+    Band { points: kept.map(|(_, point)| *point).collect(), ..band.clone() }
+}
+
+/// A small chart with its caption; nothing when there are no two looks to draw.
+pub fn tile(band: &Band, marks: &[(Nanos, String)]) -> Option<Markup> {
+    let band = &thinned(band, TILE_LOOKS_MAX);
+    let scale = Scale::of([band].into_iter(), (300.0, 76.0))?;
     let last = band.points.last()?;
-    let says = format!(
-        "{} in {} minus {}: {} ({})",
-        band.metric,
-        band.arm,
-        band.control,
-        human::difference(last.estimate, &band.unit),
-        human::interval(last.lower, last.upper, &band.unit)
-    );
     Some(html! {
-        figure.band {
-            figcaption { b { (band.arm) } " " (band.metric.replace('_', " ")) span.dim { " " (human::difference(last.estimate, &band.unit)) } }
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(says) {
-                title { (says) }
-                path class=(format!("fill {}", band.state)) d=(area(band, &scale)) {}
-                line.zero x1="0" x2=(WIDTH) y1=(px(scale.y(0.0))) y2=(px(scale.y(0.0))) {}
-                @if let Some(margin) = band.margin.filter(|m| scale.shows(*m)) {
-                    line.margin x1="0" x2=(WIDTH) y1=(px(scale.y(margin))) y2=(px(scale.y(margin))) {}
-                }
-                path.middle d=(middle(band, &scale)) {}
-            }
-            div.axis { span { (human::difference(scale.high, &band.unit)) } span { (human::difference(scale.low, &band.unit)) } }
+        svg.band viewBox=(scale.view_box()) role="img" preserveAspectRatio="none" {
+            title { (band.metric) " in " (band.arm) " minus " (band.control) ", from "
+                (human::minute(&rfc3339(scale.from))) " to " (human::minute(&rfc3339(scale.to))) " UTC" }
+            desc { "Now " (human::difference(last.estimate, &band.unit)) ", "
+                (human::interval(last.lower, last.upper, &band.unit)) }
+            (area(band, &scale, super::verdict::class_of(&band.state)))
+            (zero(&scale))
+            @if let Some(margin) = band.margin.filter(|m| scale.shows(*m)) { (threshold(&scale, margin)) }
+            (changes(&scale, marks))
+            path.middle d=(middle(&band.points, &scale)) {}
         }
     })
 }
 
+/// Lines where something changed, each with what it was.
+pub fn changes(scale: &Scale, marks: &[(Nanos, String)]) -> Markup {
+    let inside = marks.iter().filter(|mark| mark.0 > scale.from && mark.0 < scale.to);
+    html! {
+        @for (at, what) in inside {
+            @let x = px(scale.x(*at));
+            line.change x1=(x) x2=(x) y1="0" y2=(scale.size.1) { title { (what) } }
+        }
+    }
+}
+
+/// Zero: no difference.
+pub fn zero(scale: &Scale) -> Markup {
+    let y = px(scale.y(0.0));
+    html! { line.zero x1="0" x2=(scale.size.0) y1=(y) y2=(y) {} }
+}
+
+/// Where a metric is beyond its margin.
+pub fn threshold(scale: &Scale, margin: f64) -> Markup {
+    let y = px(scale.y(margin));
+    html! { line.margin x1="0" x2=(scale.size.0) y1=(y) y2=(y) {} }
+}
+
 /// The area between the bounds: along the upper ones, and back along the lower ones.
-fn area(band: &Band, scale: &Scale) -> String {
+pub fn area(band: &Band, scale: &Scale, class: &str) -> Markup {
     let mut path = String::new();
     let upper = band.points.iter().map(|p| (p.at, p.upper.unwrap_or(f64::INFINITY)));
     let lower = band.points.iter().rev().map(|p| (p.at, p.lower.unwrap_or(f64::NEG_INFINITY)));
@@ -62,48 +94,74 @@ fn area(band: &Band, scale: &Scale) -> String {
         let _ = write!(path, "{letter}{} {}", px(scale.x(at)), px(scale.y(value)));
     }
     path.push('Z');
-    path
+    html! { path class=(format!("fill {class}")) d=(path) {} }
 }
 
-fn middle(band: &Band, scale: &Scale) -> String {
+/// The line of the estimates.
+pub fn middle(points: &[BandPoint], scale: &Scale) -> String {
     let mut path = String::new();
-    for point in &band.points {
+    for point in points {
         let letter = if path.is_empty() { 'M' } else { 'L' };
         let _ = write!(path, "{letter}{} {}", px(scale.x(point.at)), px(scale.y(point.estimate)));
     }
     path
 }
 
-fn px(value: f64) -> String {
-    format!("{value:.1}")
-}
-
 // === impl Scale ===
 
 impl Scale {
-    fn of(band: &Band) -> Option<Self> {
-        let (from, to) = (band.points.first()?.at, band.points.last()?.at);
-        let later = (band.points.len() as f64 * (1.0 - SHOWN_WHOLE)) as usize;
-        let mut low = band.points.last()?.estimate.min(0.0);
-        let mut high = band.points.last()?.estimate.max(0.0);
-        for point in &band.points[later..] {
-            low = low.min(point.lower.unwrap_or(low));
-            high = high.max(point.upper.unwrap_or(high));
+    /// Of differences that share a chart: zero is on it.
+    pub fn of<'a>(bands: impl Iterator<Item = &'a Band>, size: (f64, f64)) -> Option<Self> {
+        Scale::from(bands, size, (0.0, 0.0))
+    }
+
+    /// Of levels that share a chart: as near as they are.
+    pub fn of_levels<'a>(bands: impl Iterator<Item = &'a Band>, size: (f64, f64)) -> Option<Self> {
+        Scale::from(bands, size, (f64::INFINITY, f64::NEG_INFINITY))
+    }
+
+    fn from<'a>(
+        bands: impl Iterator<Item = &'a Band>,
+        size: (f64, f64),
+        (mut low, mut high): (f64, f64),
+    ) -> Option<Self> {
+        let (mut from, mut to) = (Nanos::MAX, 0);
+        for band in bands {
+            let (Some(first), Some(last)) = (band.points.first(), band.points.last()) else {
+                continue;
+            };
+            (from, to) = (from.min(first.at), to.max(last.at));
+            (low, high) = (low.min(last.estimate), high.max(last.estimate));
+            let later = (band.points.len() as f64 * (1.0 - SHOWN_WHOLE)) as usize;
+            for point in &band.points[later..] {
+                low = low.min(point.lower.unwrap_or(low));
+                high = high.max(point.upper.unwrap_or(high));
+            }
         }
         let room = (high - low) * ROOM;
-        (from < to && room > 0.0).then_some(Scale { from, to, low: low - room, high: high + room })
+        let (low, high) = (low - room, high + room);
+        (from < to && room > 0.0).then_some(Scale { from, to, low, high, size })
     }
 
-    fn x(&self, at: u64) -> f64 {
-        (at - self.from) as f64 / (self.to - self.from) as f64 * WIDTH
+    /// The attribute of its SVG.
+    pub fn view_box(&self) -> String {
+        format!("0 0 {} {}", self.size.0, self.size.1)
     }
 
-    fn y(&self, value: f64) -> f64 {
+    /// Where a time is drawn.
+    pub fn x(&self, at: Nanos) -> f64 {
+        let at = at.clamp(self.from, self.to);
+        (at - self.from) as f64 / (self.to - self.from) as f64 * self.size.0
+    }
+
+    /// Where a value is drawn.
+    pub fn y(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
-        (self.high - value) / (self.high - self.low) * HEIGHT
+        (self.high - value) / (self.high - self.low) * self.size.1
     }
 
-    fn shows(&self, value: f64) -> bool {
+    /// Whether a value is on it.
+    pub fn shows(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 }
@@ -111,7 +169,6 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::view::BandPoint;
 
     fn sample(points: Vec<BandPoint>) -> Band {
         Band {
@@ -137,18 +194,18 @@ mod tests {
         let mut points: Vec<BandPoint> =
             (1..50).map(|at| point(at, 0.05, 1.0 / at as f64)).collect();
         points[0].upper = None;
-        let text = band(&sample(points)).expect("a chart").into_string();
-        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-        assert!(!text.contains("<i>"), "names are escaped");
-        assert!(text.contains("answer_ok in B&lt;i&gt; minus A: +5.00 pp (+2.96 to +7.04 pp)"));
-        assert!(text.contains("class=\"fill better\"") && text.contains("class=\"margin\""));
-        let y = text.split("L").filter_map(|part| part.split_once(' ')?.1.parse::<f64>().ok());
-        assert!(y.clone().count() > 90 && y.fold(0.0, f64::max) <= HEIGHT);
+        let marks = [(20, "model.revision in B<i>".to_owned()), (99, "later".to_owned())];
+        let text = tile(&sample(points), &marks).expect("a chart").into_string();
+        assert!(text.contains("B&lt;i&gt; minus A") && !text.contains("<i>"), "{text}");
+        assert!(text.contains("class=\"margin\"") && text.matches("class=\"change\"").count() == 1);
+        let numbers = text.split(['M', 'L', 'Z', ' ', '"']).filter_map(|p| p.parse::<f64>().ok());
+        assert!(numbers.into_iter().all(|v| (0.0..=300.0).contains(&v)), "{text}");
     }
 
     #[test]
-    fn one_look_is_no_line() {
-        assert!(band(&sample(vec![point(1, 0.1, 0.2)])).is_none());
-        assert!(band(&sample(Vec::new())).is_none());
+    fn one_look_makes_no_chart() {
+        assert!(tile(&sample(vec![point(1, 0.0, 0.1)]), &[]).is_none());
+        assert!(tile(&sample(Vec::new()), &[]).is_none());
+        assert!(tile(&sample(vec![point(1, 0.0, 0.0), point(2, 0.0, 0.0)]), &[]).is_none());
     }
 }

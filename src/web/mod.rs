@@ -1,29 +1,36 @@
-//! The pages: rendered here, without script, from a published view and the doors' counters.
-//! They change nothing, and nothing on them comes from elsewhere.
+//! The pages: rendered here from a published view and the doors' counters; scripts only keep them
+//! fresh and draw charts with a cursor. They change nothing, and nothing on them comes from
+//! elsewhere.
 
 mod absent;
-mod arms;
+mod asset;
 mod chart;
 pub mod compare;
+mod experiment;
+mod forest;
+mod home;
+mod live;
 pub use crate::model::human;
 mod page;
 mod pipeline;
+mod report;
 mod run;
 mod runs;
+mod settings;
 mod sinks;
 mod verdict;
 mod waiting;
 
 use crate::model::meter::Meter;
-use crate::model::view::View;
+use crate::model::view::{AskSeries, View};
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Redirect;
 use axum::routing::get;
-use maud::Markup;
 use std::sync::Arc;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What the pages read.
@@ -37,6 +44,10 @@ pub struct WebState {
     pub addresses: Addresses,
     /// What waits between doors and engine, as of now.
     pub queue: Arc<dyn Fn() -> Queue + Send + Sync>,
+    /// Figures of windows.
+    pub series: AskSeries,
+    /// The config in force as text, secrets hidden.
+    pub effective: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// What waits between doors and engine.
@@ -59,44 +70,47 @@ pub struct Addresses {
     pub web: String,
 }
 
-/// Nothing but our own style sheet; no script, no frame; forms only to ourselves.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; \
+/// Nothing but our own styles and scripts, none of them in the page; no frame; forms only to
+/// ourselves.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
-
-const STYLE: &str = concat!(include_str!("style.css"), include_str!("style/pages.css"));
+/// A report is one file, with its styles in it.
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+                             base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The pages.
 pub fn router(state: WebState) -> Router {
     let fixed = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };
-    Router::new()
-        .route("/", get(index))
+    let policy = |text| fixed(header::CONTENT_SECURITY_POLICY, text);
+    let report = Router::new()
+        .route("/experiments/{experiment}/report.html", get(home::report))
+        .layer(policy(REPORT_POLICY));
+    let pages = Router::new()
+        .route("/", get(home::index))
+        .route("/experiments", get(home::list))
+        .route("/experiments/{experiment}", get(home::show))
         .route("/runs", get(runs::list))
         .route("/runs/{run}", get(run::show))
         .route("/compare", get(compare::choose))
         .route("/compare/{a}/{b}", get(compare::show))
         .route("/sinks", get(sinks::show))
         .route("/pipeline", get(pipeline::show))
+        .route("/config", get(settings::show))
         .route("/status", get(async || Redirect::to("/pipeline")))
-        .route("/style.css", get(style))
-        .layer(fixed(header::CONTENT_SECURITY_POLICY, POLICY))
+        .layer(policy(POLICY));
+    let compressed = CompressionLayer::new().gzip(true).quality(CompressionLevel::Default);
+    pages
+        .merge(report)
+        .layer(compressed)
+        .layer(fixed(header::CACHE_CONTROL, "no-cache"))
+        .route("/live", get(live::live))
+        .route("/assets/{hash}/{name}", get(asset::serve))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
-        .layer(fixed(header::CACHE_CONTROL, "no-cache"))
         .with_state(state)
-}
-
-async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
-}
-
-async fn index(State(state): State<WebState>) -> Markup {
-    let view = state.view.load();
-    match view.experiments.is_empty() {
-        true => waiting::page(&view, &state.meter, &state.addresses),
-        false => arms::page(&view),
-    }
 }
 
 /// A count of the doors or the engine, for people.

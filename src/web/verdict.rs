@@ -8,16 +8,22 @@ pub fn mark(verdict: &Verdict) -> Markup {
     let word = if verdict.discovery { "discovery" } else { verdict.state.as_str() };
     html! {
         span class=(format!("verdict {}", class_of(&verdict.state))) title=(verdict.sentence) {
-            span aria-hidden="true" { (sign(&verdict.state)) } " " (word)
+            (shape(&verdict.state)) " " (word)
         }
     }
+}
+
+/// The shape of a state or an action alone, for where the word stands beside it.
+pub fn shape(state: &str) -> Markup {
+    html! { span class=(format!("mark {}", class_of(state))) aria-hidden="true" { (sign(state)) } }
 }
 
 /// The shape of a state, for those who do not see the colour.
 pub fn sign(state: &str) -> &'static str {
     match state {
-        "better" | "healthy" => "▲",
-        "breached" | "regressed" => "▼",
+        "better" | "ship" => "▲",
+        "healthy" => "✓",
+        "breached" | "regressed" | "roll back" => "▼",
         "invalid" => "✕",
         "insufficient" => "…",
         _ => "=",
@@ -27,8 +33,8 @@ pub fn sign(state: &str) -> &'static str {
 /// The class that colours a state.
 pub fn class_of(state: &str) -> &'static str {
     match state {
-        "better" | "healthy" => "good",
-        "breached" | "regressed" | "invalid" => "bad",
+        "better" | "healthy" | "ship" => "good",
+        "breached" | "regressed" | "invalid" | "roll back" => "bad",
         _ => "open",
     }
 }

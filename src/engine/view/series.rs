@@ -78,7 +78,7 @@ impl Engine {
         let begins = query.from.unwrap_or(0);
         match begins + Step::Day.nanos() + Step::Hour.nanos() {
             kept if kept < self.log_time() => Step::Hour,
-            _ if coarse => Step::Hour,
+            _ if coarse || begins.is_multiple_of(Step::Hour.nanos()) => Step::Hour,
             _ => Step::Minute,
         }
     }
