@@ -44,13 +44,15 @@ fn dress(run: &mut RunRecord) {
     run.links = ["worst", "breaching", "random"]
         .map(|rel| {
             serde_json::from_value(
-                json!({"rel": rel, "href": format!("https://traces.example/{rel}"),
+                json!({"rel": rel, "why": format!("why {rel}"), "href": format!("https://traces.example/{rel}"),
                 "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}),
             )
             .expect("link")
         })
         .into();
     run.observed[0].more = 3;
+    run.observed[0].values[0].value =
+        json!({"commit": "9f3c2d1e8b7a6f5e4d3c2b1a", "version": "<1.4>"});
     run.evidence.facets = vec![
         serde_json::from_value(json!({"facet": "prompt.hash", "present": 3774, "share": 0.9702,
             "missing_from": [{"service": "edge-2", "calls": 116}, {"service": "web", "calls": 9}]}))

@@ -44,11 +44,11 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
             h2 { "Point your service here" }
             @for (language, text) in settings(addresses) {
                 h3 { (language) }
-                pre { code { (text) } }
+                pre tabindex="0" role="region" aria-label=(format!("Settings for {language}")) { code { (text) } }
             }
             h2 { "Name the arm" }
             p { "What the OpenFeature hooks for OpenTelemetry send is understood as it is. Without one, set two attributes on any span of the trace:" }
-            pre { code { "armspan.experiment = support-bot\narmspan.arm        = B" } }
+            pre tabindex="0" role="region" aria-label="Attributes to set" { code { "armspan.experiment = support-bot\narmspan.arm        = B" } }
         }
     };
     frame("Waiting for data", true, body)

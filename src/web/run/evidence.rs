@@ -5,6 +5,7 @@ use crate::model::human;
 use crate::model::record::{Evidence, FacetEvidence, Observed, SampleRatio};
 use crate::web::page::{grade, short, value};
 use maud::{Markup, html};
+use serde_json::Value as Json;
 
 /// Which required facets were present.
 pub(super) fn section(evidence: &Evidence) -> Markup {
@@ -51,7 +52,7 @@ pub(super) fn observed(fields: &[Observed]) -> Markup {
                 tbody { @for field in fields {
                     @for seen in &field.values { tr {
                         th scope="row" { (field.field) }
-                        td { (short(&value(&seen.value))) }
+                        td { (fields_of(&seen.value)) }
                         td.n { (human::count(seen.calls)) }
                         td { (human::minute(&seen.first_seen)) }
                         td { (human::minute(&seen.last_seen)) }
@@ -62,6 +63,19 @@ pub(super) fn observed(fields: &[Observed]) -> Markup {
                     } }
                 } }
             } }
+        }
+    }
+}
+
+/// A value as it is; an object as its fields, each with its name.
+fn fields_of(json: &Json) -> Markup {
+    html! {
+        @match json.as_object() {
+            None => (short(&value(json))),
+            Some(fields) => @for (at, (name, field)) in fields.iter().enumerate() {
+                @if at > 0 { span.dim { " · " } }
+                span.dim { (name) " " } (short(&value(field)))
+            },
         }
     }
 }

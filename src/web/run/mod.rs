@@ -176,7 +176,7 @@ fn links(links: &[Link]) -> Markup {
         @if !links.is_empty() {
             h2 { "Traces to look at" }
             ul.changes { @for link in links { li {
-                b { (why(&link.rel)) }
+                b { (link.rel) } @if let Some(why) = &link.why { span { (why) } }
                 @match link.href.as_ref().filter(web) {
                     Some(href) => a href=(href) rel="noreferrer" { code { (link.trace_id) } },
                     None => code { (link.trace_id) },
@@ -187,19 +187,6 @@ fn links(links: &[Link]) -> Markup {
                 p.note { "Set " code { "trace_link" } " in the config to open them in your tracing tool." }
             }
         }
-    }
-}
-
-/// Why a trace is worth a look.
-fn why(rel: &str) -> &str {
-    match rel {
-        "worst" => "worst: the call with the lowest score",
-        "breaching" => "breaching: a call beyond the margin",
-        "random" => "random: any call, for comparison",
-        "slowest" => "slowest: the call that took longest",
-        "failed" => "failed: a call that ended in an error",
-        "latest" => "latest: the call that ended last",
-        other => other,
     }
 }
 
