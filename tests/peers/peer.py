@@ -5,6 +5,7 @@ import atexit
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -125,6 +126,25 @@ class Server:
 
     def wait(self, done, what, seconds=30):
         wait(done, what, seconds, self.told.read_text)
+
+
+class Demo:
+    """`armspan demo` with its day of history, on ports that it finds itself; its live traffic goes on."""
+
+    def __init__(self, folder, *flags):
+        self.told = folder / "demo.log"
+        self.process = start([binary(), "demo", *flags], self.told)
+        wait(self.address, "the demo to serve", 100, self.told.read_text)
+        self.web = self.address()
+
+    def address(self):
+        found = re.search(r"dashboard +http://(\S+)", self.told.read_text())
+        return found and found.group(1)
+
+    def stop(self):
+        """Ctrl-C, so that it takes its temporary folder away."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
 
 
 # `finally` and atexit must run when a timeout ends this program, too.

@@ -5,14 +5,13 @@ query of the dashboard finds data."""
 import json
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
 
-from peer import CACHE, HERE, ROOT, binary, check, end, faults, fetch, finish, free_port, start, wait
+from peer import CACHE, HERE, ROOT, Demo, check, end, faults, fetch, finish, free_port, start, wait
 
 BIN = CACHE / "bin"
 RULES = ROOT / "deploy/prometheus/rules.yml"
@@ -26,25 +25,6 @@ MAY_BE_EMPTY = {"New epochs": "no epoch begins while the proof runs"}
 # How fast this machine's disk is says nothing about the rule.
 DISK = "pending ArmspanLogCommitsSlow"
 SCRAPES = 20
-
-
-class Demo:
-    """`armspan demo` with its day of history, on ports that it finds itself."""
-
-    def __init__(self, folder, *flags):
-        self.told = folder / "demo.log"
-        self.process = start([binary(), "demo", *flags], self.told)
-        wait(self.address, "the demo to serve", 100, self.told.read_text)
-        self.web = self.address()
-
-    def address(self):
-        found = re.search(r"dashboard +http://(\S+)", self.told.read_text())
-        return found and found.group(1)
-
-    def stop(self):
-        """Ctrl-C, so that it takes its temporary folder away."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
 
 
 class Prometheus:

@@ -1,0 +1,23 @@
+// What the first view costs on the wire: the page, its styles and scripts, as they come compressed.
+
+const BYTES_MAX = 60_000
+const COUNTED = ['Document', 'Stylesheet', 'Script']
+
+export async function weigh(browser, url, check) {
+  const { page, close } = await browser.open(url)
+  try {
+    const wire = await page.context().newCDPSession(page)
+    const kinds = new Map()
+    let bytes = 0
+    await wire.send('Network.enable')
+    await wire.send('Network.setCacheDisabled', { cacheDisabled: true })
+    wire.on('Network.responseReceived', (event) => kinds.set(event.requestId, event.type))
+    wire.on('Network.loadingFinished', (event) => {
+      if (COUNTED.includes(kinds.get(event.requestId))) bytes += event.encodedDataLength
+    })
+    await page.goto(url, { waitUntil: 'load' })
+    check(`first view of ${bytes} bytes is light enough`, bytes > 0 && bytes <= BYTES_MAX, true)
+  } finally {
+    await close()
+  }
+}
