@@ -4,7 +4,7 @@ use super::find::{self, RunPage, RunQuery};
 use super::intake::{self, Assignment, BODY_BYTES_MAX, Receipt, Score};
 use super::problem::Problem;
 use super::status::{Status, status};
-use super::{ApiState, events, openapi, outbox};
+use super::{ApiState, events, gate, openapi, outbox};
 use crate::compare;
 use crate::model::id::{MINUTE, Nanos};
 use crate::model::record::RunRecord;
@@ -67,6 +67,7 @@ pub fn http_router(state: ApiState) -> Router {
         .route("/experiments", get(experiments))
         .route("/experiments/{experiment}", get(experiment))
         .route("/experiments/{experiment}/series", get(series))
+        .route("/experiments/{experiment}/gate", get(gate::gate))
         .route("/runs", get(runs))
         .route("/runs/{run}", get(run))
         .route("/runs/{a}/compare/{b}", get(compare_runs))
@@ -207,7 +208,7 @@ fn instant(text: Option<&str>, name: &str) -> Result<Option<Nanos>, Problem> {
     })
 }
 
-fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+pub(super) fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     let wrong = "a parameter is missing or of the wrong type; see /api/openapi.json";
     query.map(|query| query.0).map_err(|_| Problem::bad_request(wrong))
 }

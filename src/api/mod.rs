@@ -3,6 +3,7 @@
 
 mod events;
 mod find;
+mod gate;
 mod grpc;
 mod http;
 mod intake;

@@ -8,6 +8,7 @@ use super::outbox::{CutMade, OutboxPage};
 use super::problem::Problem;
 use super::status::Status;
 use crate::compare::Comparison;
+use crate::judge::gate::GateDocument;
 use crate::model::record::RunRecord;
 use crate::model::view::ExperimentView;
 use schemars::JsonSchema;
@@ -38,12 +39,16 @@ const fn write(path: &'static str, summary: &'static str, body: &'static str) ->
 }
 
 /// Every route of the API.
-pub const ROUTES: [Route; 16] = [
+pub const ROUTES: [Route; 17] = [
     read("/api/v1/experiments", "experiments", "ExperimentList"),
     read("/api/v1/experiments/{experiment}", "one experiment", "ExperimentView"),
     Route {
         query: &["metric!", "arm", "site", "from", "to", "step"],
         ..read("/api/v1/experiments/{experiment}/series", "windows of a metric", "SeriesPage")
+    },
+    Route {
+        query: &["arm", "fail_on"],
+        ..read("/api/v1/experiments/{experiment}/gate", "whether it may ship", "GateDocument")
     },
     Route {
         query: &["experiment", "arm", "site", "after", "limit"],
@@ -100,6 +105,7 @@ fn register(generator: &mut SchemaGenerator) {
     add::<ExperimentList>(generator);
     add::<ExperimentView>(generator);
     add::<SeriesPage>(generator);
+    add::<GateDocument>(generator);
     add::<RunPage>(generator);
     add::<RunRecord>(generator);
     add::<Comparison>(generator);

@@ -81,7 +81,12 @@ pub fn state_over(log: Arc<FakeLog>) -> ApiState {
     }
 }
 
-async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (StatusCode, Value, String) {
+pub async fn ask(
+    router: &Router,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (StatusCode, Value, String) {
     let request = Request::builder().method(method).uri(path);
     let request = request.body(HttpBody::from(body.to_owned())).expect("request");
     let response = router.clone().oneshot(request).await.expect("response");

@@ -1,5 +1,6 @@
 //! The command line: stdout is data, stderr is talk. Exit codes are those of `design.md`:
-//! 0 pass, 1 error, 2 usage, 74 disk failed, 130 interrupted.
+//! 0 pass, 1 error, 2 usage, 10 gate failed, 11 inconclusive, 12 evidence insufficient or invalid,
+//! 74 disk failed, 130 interrupted.
 
 pub mod args;
 mod check;
@@ -7,6 +8,7 @@ mod compare;
 pub mod demo;
 mod explain;
 mod export;
+mod gate;
 pub mod print;
 pub mod read;
 mod replay;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 /// Something went wrong.
 pub const ERROR: u8 = 1;
 
-/// Interrupted by a second signal.
+/// Interrupted by a signal.
 pub const INTERRUPTED: u8 = 130;
 
 /// The disk failed.
@@ -63,6 +65,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Export(export) => {
             return runtime()?.block_on(export::export(export, args.output));
         }
+        Command::Gate(gate) => return runtime()?.block_on(gate::gate(gate, args.output)),
         Command::Status(_) | Command::Arms { .. } | Command::Runs { .. } => {
             let data = runtime()?.block_on(ask(&args.command))?;
             print_data(args, &data)?;

@@ -165,7 +165,7 @@ fn quoted(cell: &str) -> String {
 }
 
 /// Names come from strangers: a terminal must not obey them.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

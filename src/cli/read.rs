@@ -43,24 +43,26 @@ impl Client {
 
     /// Asks for a document; `path` holds percent-encoded parts only.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
+        let (status, text) = self.get_text(path, query).await?;
+        let json: Json =
+            serde_json::from_str(&text).context("the answer is no JSON: is this armspan?")?;
+        if (200..300).contains(&status) { Ok(json) } else { Err(refusal(&json)) }
+    }
+
+    /// Asks for anything: the status and the text of the answer.
+    pub(super) async fn get_text(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(u16, String)> {
         let url = format!("{}{path}", self.base);
         let unreachable = || {
             let base = &self.base;
             format!("cannot reach {base}; start it with `armspan serve` or give --server URL")
         };
         let answer = self.http.get(&url).query(query).send().await.with_context(unreachable)?;
-        let good = answer.status().is_success();
-        let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
-        if good {
-            return Ok(json);
-        }
-        let detail = json["detail"].as_str().unwrap_or("the server refused");
-        let near: Vec<&str> =
-            json["candidates"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-        match near.as_slice() {
-            [] => bail!("{detail}"),
-            near => Err(anyhow!("{detail}; near: {}", near.join(", "))),
-        }
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.with_context(unreachable)?))
     }
 
     /// Asks for something to be done; none when the server wants it asked again a little later.
@@ -94,6 +96,17 @@ impl Client {
                 None => return Ok(runs),
             }
         }
+    }
+}
+
+/// What a problem document says.
+pub(super) fn refusal(json: &Json) -> anyhow::Error {
+    let detail = json["detail"].as_str().unwrap_or("the server refused");
+    let near: Vec<&str> =
+        json["candidates"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    match near.as_slice() {
+        [] => anyhow!("{detail}"),
+        near => anyhow!("{detail}; near: {}", near.join(", ")),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod attribution;
 pub mod family;
+pub mod gate;
 pub mod sentence;
 pub mod trust;
 

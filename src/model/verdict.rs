@@ -171,6 +171,16 @@ impl Reason {
 }
 
 impl Gate {
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Gate::Pass => "pass",
+            Gate::Inconclusive => "inconclusive",
+            Gate::Invalid => "invalid",
+            Gate::Fail => "fail",
+        }
+    }
+
     /// The exit code of the gate.
     pub fn exit(self) -> u8 {
         match self {

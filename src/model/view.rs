@@ -163,6 +163,9 @@ pub struct ExperimentView {
     pub name: String,
     /// Whether the config names it.
     pub configured: bool,
+    /// Whether the config names the metrics that decide; without, a gate has nothing to judge.
+    #[serde(default)]
+    pub declared: bool,
     /// The control arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<String>,

@@ -4,7 +4,8 @@
 mod badge;
 mod summary;
 
-use super::files::replace;
+use super::files::write;
+use super::report::experiment::Links;
 use super::{Around, Failure, History, Settings, Sink};
 use crate::model::delivery::{Body, Cut, Item, ItemKind};
 use async_trait::async_trait;
@@ -93,23 +94,13 @@ impl Ci {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Failure::io("cannot read", path, &error)),
         };
-        let links =
-            summary::Links { dashboard: self.dashboard.as_deref(), artifacts: self.artifacts() };
+        let links = Links { dashboard: self.dashboard.as_deref(), artifacts: self.artifacts() };
         write(path, summary::into(&there, cut, &links).as_bytes()).await
     }
 
     fn artifacts(&self) -> Option<&str> {
         self.config.artifacts.as_deref()
     }
-}
-
-async fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let Some(name) = name else {
-        return Err(Failure::refused(format!("{} is no file name", path.display())));
-    };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    replace(dir.unwrap_or(Path::new(".")), &name, bytes).await
 }
 
 #[cfg(test)]

@@ -15,6 +15,16 @@ pub async fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure
     done.unwrap_or_else(|error| Err(Failure::later(format!("{name}: {error}"))))
 }
 
+/// The same for a file by its path.
+pub async fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let Some(name) = name else {
+        return Err(Failure::refused(format!("{} is no file name", path.display())));
+    };
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    replace(dir.unwrap_or(Path::new(".")), &name, bytes).await
+}
+
 fn replace_now(dir: &Path, path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::io("cannot write", path, error);
     if std::fs::read(path).is_ok_and(|there| there == bytes) {

@@ -23,6 +23,7 @@ pub mod report;
 pub mod sample;
 pub mod wandb;
 pub mod webhook;
+pub mod xml;
 
 pub use failure::Failure;
 

@@ -5,6 +5,10 @@
 //! Values come from traffic, so none is trusted: in tables they stand in code spans, in prose
 //! their punctuation is escaped, and only web addresses become links.
 
+pub mod comment;
+pub mod experiment;
+pub mod junit;
+
 use crate::model::RunRecord;
 use crate::model::human;
 use crate::model::markdown::{bounded, code, code_cell, json_cell, link, prose};

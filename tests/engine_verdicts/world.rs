@@ -2,11 +2,13 @@
 //! comes as observations, minute by minute, and is looked at through the published view.
 
 use armspan::app::fold::Fold;
+use armspan::judge::gate;
 use armspan::model::canonical::set_id;
 use armspan::model::metric::{Direction, Margin, Metric, Origin, Role};
 use armspan::model::observation::{Define, Grader, Source};
 use armspan::model::record::MetricLine;
 use armspan::model::settings::{Experiment, Span};
+use armspan::model::verdict::Gate;
 use armspan::model::view::{ArmView, ExperimentView};
 use armspan::model::*;
 
@@ -252,7 +254,7 @@ impl World {
     /// The experiment as it is now, every wait expired.
     pub fn seen(&mut self) -> Seen {
         self.fold.finish();
-        Seen(self.fold.engine.view())
+        Seen(self.fold.engine.view()).agreed()
     }
 }
 
@@ -265,6 +267,23 @@ pub struct Seen(pub View);
 // === impl Seen ===
 
 impl Seen {
+    /// The gate's document says of every arm what was decided of it.
+    fn agreed(self) -> Self {
+        for experiment in &self.0.experiments {
+            let document = gate::document(experiment, &gate::Asked::default()).expect("asked");
+            for (arm, site) in
+                document.arms.iter().flat_map(|a| a.sites.iter().map(move |s| (a, s)))
+            {
+                let place = experiment.sites.iter().find(|one| one.site == site.site);
+                let arms = &place.expect("the site").arms;
+                let view = arms.iter().find(|one| one.arm == arm.arm);
+                let decided = view.and_then(|view| view.decision.as_ref()).map(|d| d.gate);
+                assert_eq!(site.result, decided.unwrap_or(Gate::Invalid), "{site:?}");
+            }
+        }
+        self
+    }
+
     pub fn experiment(&self) -> &ExperimentView {
         self.0.experiments.iter().find(|e| e.name == "e").expect("the experiment")
     }

@@ -9,7 +9,7 @@ use super::ratio::sample_ratio;
 use super::record::{changes, run_id, unit_name};
 use super::{Group, Picture, Place, Shown, evidence, metrics, time_text};
 use crate::engine::estimate::{Pool, Undeclared};
-use crate::judge::family::ALPHA;
+use crate::judge::family::{ALPHA, Family};
 use crate::model::record::MetricLine;
 use crate::model::view::{ArmDecision, ArmView, EXPERIMENT_SCHEMA, ExperimentView, SiteView};
 use crate::model::{Field, MINUTE, Sym};
@@ -34,6 +34,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
         schema: EXPERIMENT_SCHEMA.to_owned(),
         name: engine.experiment_name(experiment),
         configured: state.is_some_and(|state| state.configured),
+        declared: Family::of(declared).declared,
         control: control.map(text),
         control_assumed: state.is_some_and(|state| state.control_assumed),
         state: if live { "live" } else { "quiet" }.to_owned(),

@@ -3,6 +3,7 @@
 use crate::model::delivery::Cut;
 use crate::model::human;
 use crate::model::view::{ArmView, ExperimentView};
+use crate::sink::xml::escaped;
 
 /// Width of a character of the font, in tenths of a pixel; text is stretched to it, so the badge
 /// looks the same with every font.
@@ -93,22 +94,6 @@ fn cut(text: &str) -> String {
     let mut out: String = text.chars().take(HALF_MAX).collect();
     if text.chars().nth(HALF_MAX).is_some() {
         out.push('…');
-    }
-    out
-}
-
-/// Text in XML; names are strangers'. Control characters are not allowed there at all.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() || c == '\u{fffe}' || c == '\u{ffff}' => out.push(' '),
-            c => out.push(c),
-        }
     }
     out
 }

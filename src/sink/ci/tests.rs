@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::delivery::{Item, ItemKey};
+use crate::sink::report::experiment::Links;
 use crate::sink::sample;
-use summary::Links;
 
 const NONE: Links<'static> = Links { dashboard: None, artifacts: None };
 
