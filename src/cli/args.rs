@@ -61,6 +61,8 @@ pub enum Command {
     },
     /// Whether an experiment may ship: exit code 0, 10 (fails), 11 (not decided), 12 (cannot say)
     Gate(super::gate::Args),
+    /// An experiment as a comment for a pull request, a page, JUnit XML or JSON
+    Report(super::report::Args),
     /// Drive the engine from OTLP files or from our own log
     Replay(Replay),
     /// Deliver run records to a tool, or print them; what is there already stays as it is

@@ -12,6 +12,7 @@ mod gate;
 pub mod print;
 pub mod read;
 mod replay;
+mod report;
 mod serve;
 
 use anyhow::Result;
@@ -66,6 +67,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             return runtime()?.block_on(export::export(export, args.output));
         }
         Command::Gate(gate) => return runtime()?.block_on(gate::gate(gate, args.output)),
+        Command::Report(report) => runtime()?.block_on(report::report(report))?,
         Command::Status(_) | Command::Arms { .. } | Command::Runs { .. } => {
             let data = runtime()?.block_on(ask(&args.command))?;
             print_data(args, &data)?;

@@ -80,7 +80,7 @@ impl Client {
         }
     }
 
-    async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
+    pub(super) async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
         let given = filters.iter().filter_map(|pair| Some((pair.0, pair.1.as_deref()?)));
         let filters: Vec<(&str, &str)> = given.chain([("limit", "1000")]).collect();
         let (mut runs, mut after) = (Vec::new(), None::<String>);

@@ -8,7 +8,7 @@ use super::INTERRUPTED;
 use super::args::{Format, Server};
 use super::print::{self, Data};
 use super::read::Client;
-use crate::judge::gate::{GateArm, GateDocument, GateMetric, GateSite};
+use crate::judge::gate::{self as judged, GateArm, GateDocument, GateMetric, GateSite};
 use crate::model::human;
 use crate::model::settings::Span;
 use crate::model::url::part;
@@ -76,6 +76,12 @@ impl Asked {
         let arm = self.arm.as_deref().map(|arm| ("arm", arm));
         let fail_on = self.fail_on.map(|FailOn::Inconclusive| ("fail_on", "inconclusive"));
         arm.into_iter().chain(fail_on).collect()
+    }
+
+    /// The same for an experiment's document that is here.
+    pub fn question(&self) -> judged::Asked<'_> {
+        let fail_on_inconclusive = self.fail_on == Some(FailOn::Inconclusive);
+        judged::Asked { arm: self.arm.as_deref(), fail_on_inconclusive }
     }
 }
 

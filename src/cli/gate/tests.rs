@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::cli::print;
-use crate::judge::gate::{self as judged};
 use crate::sink::sample;
 use axum::Router;
 use axum::http::StatusCode;
