@@ -10,6 +10,7 @@ mod export;
 #[path = "../support/figures.rs"]
 mod figures;
 mod forward;
+mod gate;
 mod payload;
 mod server;
 mod start;

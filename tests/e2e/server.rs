@@ -55,7 +55,15 @@ impl Server {
     }
 
     pub async fn start_with(folder: &Path, text: &str) -> Server {
-        let ports = [free_port(), free_port(), free_port()];
+        Server::start_on(folder, text, [free_port(), free_port(), free_port()]).await
+    }
+
+    /// Another one where this one was.
+    pub async fn again(&self, folder: &Path, text: &str) -> Server {
+        Server::start_on(folder, text, [self.grpc, self.http, self.web]).await
+    }
+
+    async fn start_on(folder: &Path, text: &str, ports: [u16; 3]) -> Server {
         let child =
             command_with(folder, ports, text).stderr(Stdio::null()).spawn().expect("started");
         let [grpc, http, web] = ports;
