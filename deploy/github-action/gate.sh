@@ -34,9 +34,11 @@ could_not_be_asked() {
 quiet="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
 echo "::stop-commands::$quiet"
 code=0
-"$INPUT_ARMSPAN" gate "${asked[@]}" "${waits[@]}" --junit="$dir/gate.xml" -o json > "$dir/gate.json" \
-  2> >(tee "$dir/said" >&2) || code=$?
-wait "$!" || true
+exec 3> >(tee "$dir/said" >&2)
+teller=$!
+"$INPUT_ARMSPAN" gate "${asked[@]}" "${waits[@]}" --junit="$dir/gate.xml" -o json > "$dir/gate.json" 2>&3 || code=$?
+exec 3>&-
+wait "$teller" || true
 result="$(jq -r '.result // empty' "$dir/gate.json" 2> /dev/null || true)"
 junit=""
 if [[ -n "$result" ]]; then
