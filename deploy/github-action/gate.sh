@@ -54,6 +54,15 @@ else
 fi
 echo "::$quiet::"
 
+# The answer stands at the top of the run, too; in it a percent sign begins what the runner decodes.
+case "$code" in 0) level=notice ;; *) level=error ;; esac
+if [[ -n "$result" && "$result" != error ]]; then
+  sentence="$(jq -r '.sentence | gsub("[[:cntrl:]]"; " ") | gsub("%"; "%25")' "$dir/gate.json")"
+else
+  sentence="the gate could not be asked (exit code $code)"
+fi
+echo "::$level title=armspan gate::$sentence"
+
 {
   echo "result=$result"
   echo "exit-code=$code"

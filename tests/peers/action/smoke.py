@@ -7,11 +7,20 @@ import re
 import shutil
 import subprocess
 import tempfile
+import xml.etree.ElementTree
 
 from github import BODY_CHARS_MAX, TOKEN, GitHub
 from names import ARM, Names
 from peer import CACHE, Demo, binary, check, fetch, finish
 from runner import ACTION, Runner
+
+SHOWN = "::error title=armspan gate::C of support-bot fails: error_rate in C, latency_p95 in C."
+
+
+def cases(outputs):
+    """Names and outcomes of the test cases."""
+    found = xml.etree.ElementTree.parse(outputs["junit"]).iter("testcase")
+    return [(case.get("name"), case[0].tag) for case in found]
 
 
 def prove_file(runner):
@@ -32,7 +41,8 @@ def prove_codes(runner, github, web):
     check("links", (f"](<http://{web}/runs/" in body, "https://github.example/o/r/actions/runs/42" in body), (True, True))
     check("the summary is the comment", runner.summary == body, True)
     check("the report is the comment", pathlib.Path(outputs["report"]).read_text() == body, True)
-    check("JUnit", "<failure" in pathlib.Path(outputs["junit"]).read_text(), True)
+    check("JUnit", cases(outputs), [("answer_ok", "skipped"), ("error_rate", "failure"), ("latency_p95", "failure")])
+    check("what is shown", runner.commands(), [SHOWN])
     github.calls.clear()
     code, _ = runner.run(**asked, arm="C")
     check("again", (code, github.calls), (10, ["GET /repos/o/r/issues/7/comments", "PATCH /repos/o/r/issues/comments/0"]))
@@ -44,7 +54,7 @@ def prove_codes(runner, github, web):
     check("B, when doubt fails", (code, outputs["exit-code"], "waiting: " in runner.log), (11, "11", True))
     code, outputs = runner.run(**asked, arm="D")
     check("no such arm", (code, outputs["result"], outputs["junit"]), (1, "error", ""))
-    check("commands in the log", runner.commands(), [])
+    check("what is shown", runner.commands(), ["::error title=armspan gate::the gate could not be asked (exit code 1)"])
 
 
 def prove_failing_api(runner, github, web):
@@ -62,7 +72,7 @@ def prove_failing_api(runner, github, web):
     github.calls.clear()
     code, _ = runner.run(**asked, arm="C", github_token="wrong")
     told = "::warning title=armspan::no comment was left: the list of comments was answered with 401 Bad credentials"
-    check("a wrong token", (code, runner.commands()), (10, [told]))
+    check("a wrong token", (code, runner.commands()), (10, [SHOWN, told]))
     github.calls.clear()
     check("comment: false", (runner.run(**asked, arm="C", comment="false")[0], github.calls), (10, []))
     check("a push", (runner.run("push", **asked, arm="C")[0], github.calls), (10, []))
@@ -104,7 +114,9 @@ def prove_names(folder, runner, github):
     check("tags in its comment", re.findall(r"<(?!http)[^>]*>", plain)[1:],
           ["<details>", "<summary>", "</summary>", "</details>", "<sub>", "</sub>"])
     check("mentions", re.findall(r"@\w+", plain), [])
-    check("commands in the log", runner.commands(), [])
+    check("JUnit", cases(outputs), [("error_rate", "failure")])
+    shown = " ".join(f"{ARM} of hostile fails: error_rate in {ARM}.".splitlines())
+    check("commands in the log", runner.commands(), [f"::error title=armspan gate::{shown}"])
     check("files that it made", [path.name for path in folder.rglob("PWNED*")], [])
     check("an arm as a flag", runner.run(**asked, arm="--junit=PWNED")[0], 1)
     check("files that it made", [path.name for path in folder.rglob("PWNED*")], [])
