@@ -126,6 +126,9 @@ async fn every_exit_code_arrives() {
         assert_eq!((found, out.as_str()), (Some(code), ""), "{words:?}: {err}");
         assert!(err.contains(said), "{words:?}: {err}");
     }
+    let data = server.data.display().to_string();
+    let out = armspan(&["gate", "--data", &data, "--experiment", "fails"]);
+    assert_eq!(out.status.code(), Some(10), "the server of a folder");
     the_files(&server, folder.path());
     a_closed_pipe_is_no_pass(&server);
 }

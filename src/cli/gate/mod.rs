@@ -7,7 +7,6 @@ mod wait;
 use super::INTERRUPTED;
 use super::args::{Format, Server};
 use super::print::{self, Data};
-use super::read::Client;
 use crate::judge::gate::{self as judged, GateArm, GateDocument, GateMetric, GateSite};
 use crate::model::human;
 use crate::model::settings::Span;
@@ -87,9 +86,8 @@ impl Asked {
 
 /// Runs it.
 pub async fn gate(args: &Args, format: Format) -> Result<ExitCode> {
-    let client = Client::new(&args.server)?;
     let found = tokio::select! {
-        found = wait::ask(&client, args) => found?,
+        found = wait::ask(args) => found?,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("cannot listen for Ctrl-C")?;
             return Ok(ExitCode::from(INTERRUPTED));

@@ -68,8 +68,8 @@ async fn asked(address: &str, seconds: Option<u64>) -> Result<GateDocument> {
     let server = Server { server: Some(address.to_owned()), data: None };
     let asked = Asked { experiment: "support-bot".into(), arm: None, fail_on: None };
     let wait = seconds.map(Span::seconds);
-    let args = Args { asked, wait, junit: None, server: server.clone() };
-    Ok(wait::ask(&Client::new(&server)?, &args).await?.document)
+    let args = Args { asked, wait, junit: None, server };
+    Ok(wait::ask(&args).await?.document)
 }
 
 fn answer(document: &GateDocument) -> (u16, String) {
@@ -114,6 +114,8 @@ async fn when_the_time_is_over_the_last_answer_counts() {
     let (address, _) = server(vec![problem(404, "there is no arm \"D\"")]).await;
     let told = asked(&address, Some(1)).await.expect_err("not there").to_string();
     assert!(told.contains("no arm"), "{told}");
+    let told = asked("no address", Some(60)).await.expect_err("no address").to_string();
+    assert!(told.contains("cannot reach"), "{told}");
     let told = asked("127.0.0.1:1", Some(1)).await.expect_err("nobody").to_string();
     assert!(told.contains("cannot reach"), "{told}");
 }

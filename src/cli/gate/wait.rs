@@ -78,9 +78,9 @@ impl Drop for Talk {
 }
 
 /// Asks once, or with `--wait` until it passes or fails or the time is over.
-pub async fn ask(client: &Client, args: &Args) -> Result<Found> {
+pub async fn ask(args: &Args) -> Result<Found> {
     let Some(wait) = args.wait else {
-        return match once(client, args).await? {
+        return match once(args).await? {
             Answer::Found(found) => Ok(*found),
             Answer::Later(error) => Err(error),
         };
@@ -88,7 +88,7 @@ pub async fn ask(client: &Client, args: &Args) -> Result<Found> {
     let end = Instant::now() + Duration::from_nanos(wait.0);
     let mut talk = Talk::new();
     loop {
-        let answer = once(client, args).await?;
+        let answer = once(args).await?;
         let left = end.saturating_duration_since(Instant::now());
         match answer {
             Answer::Found(found) if !found.document.is_open() || left.is_zero() => {
@@ -102,10 +102,16 @@ pub async fn ask(client: &Client, args: &Args) -> Result<Found> {
     }
 }
 
-async fn once(client: &Client, args: &Args) -> Result<Answer> {
+async fn once(args: &Args) -> Result<Answer> {
+    // A folder's server may come back on another port, so that it is looked for each time.
+    let client = match Client::new(&args.server) {
+        Ok(client) => client,
+        Err(not_there) => return Ok(Answer::Later(not_there)),
+    };
     let sent = client.get_text(&args.asked.path(), &args.asked.query()).await;
     let (status, text) = match sent {
         Ok(answer) => answer,
+        Err(error) if is_no_address(&error) => return Err(error),
         Err(unreachable) => return Ok(Answer::Later(unreachable)),
     };
     let json =
@@ -118,4 +124,9 @@ async fn once(client: &Client, args: &Args) -> Result<Answer> {
         (_, Ok(json)) => Err(refusal(&json)),
         (_, Err(error)) => Err(error),
     }
+}
+
+/// No waiting makes an address of it.
+fn is_no_address(error: &Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(reqwest::Error::is_builder)
 }

@@ -184,6 +184,7 @@ pub fn document(experiment: &ExperimentView, asked: &Asked<'_>) -> Result<GateDo
         Some(arm) => vec![of_arm(experiment, checked(experiment, arm)?)],
         None => present(experiment, &mut warnings).map(|arm| of_arm(experiment, arm)).collect(),
     };
+    warnings.extend(words::assumed(experiment));
     let rows = arms.iter().flat_map(|arm| &arm.sites).flat_map(|site| &site.metrics);
     warnings.extend(rows.filter(|metric| metric.warning).map(words::tolerated));
     let start = if arms.is_empty() { Gate::Invalid } else { Gate::Pass };

@@ -117,6 +117,8 @@ fn what_does_not_decide_is_not_judged() {
     let found = asked(&view);
     assert_eq!((found.exit_code, found.rows().count()), (0, 1));
     assert_eq!(found.sites_not_judged, ["plan"]);
+    let assumed = asked(&ExperimentView { control_assumed: true, ..view });
+    assert_eq!(assumed.warnings, ["A was taken for the control; name it in the config."]);
 }
 
 #[test]

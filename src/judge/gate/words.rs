@@ -105,6 +105,12 @@ pub(super) fn tolerated(metric: &GateMetric) -> String {
     format!("{} {why}", metric.sentence)
 }
 
+/// Nobody said which arm is the control.
+pub(super) fn assumed(experiment: &ExperimentView) -> Option<String> {
+    let control = experiment.control.as_ref().filter(|_| experiment.control_assumed)?;
+    Some(format!("{control} was taken for the control; name it in the config."))
+}
+
 /// No metric was declared.
 pub(super) fn undeclared(experiment: &ExperimentView) -> String {
     let name = &experiment.name;
