@@ -23,7 +23,7 @@ pub mod proto {
 }
 
 pub use grpc::{run_service, score_service};
-pub use http::http_router;
+pub use http::{ExperimentLine, ExperimentList, http_router};
 pub use openapi::openapi;
 pub use outbox::{Items, OutboxItem, OutboxPage, Outgoing};
 pub use status::{Status, status};

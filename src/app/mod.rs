@@ -5,6 +5,7 @@ pub mod driver;
 pub mod export;
 pub mod files;
 pub mod fold;
+pub mod folder;
 mod grpc;
 pub mod open;
 mod record;

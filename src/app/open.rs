@@ -28,8 +28,13 @@ pub struct Data {
     pub recorder: Recorder,
 }
 
-/// Opens the folder of a config.
-pub fn open(config: &Config, accept_loss: bool, meter: &Arc<Meter>) -> Result<Data> {
+/// Opens the folder of a config. `seen` is told the positions that are read, and the last one.
+pub fn open(
+    config: &Config,
+    accept_loss: bool,
+    meter: &Arc<Meter>,
+    seen: &dyn Fn(Position, Position),
+) -> Result<Data> {
     let lock = store::Lock::take(&config.data)?;
     let opened = LocalLog::open(log_config(config, accept_loss), meter.clone())?;
     if let Some((file, offset)) = &opened.cut {
@@ -52,12 +57,13 @@ pub fn open(config: &Config, accept_loss: bool, meter: &Arc<Meter>) -> Result<Da
         );
     }
     check_gap(&engine, opened.first(), &config.data, accept_loss)?;
-    let from = engine.position().max(opened.first());
+    let (from, next) = (engine.position().max(opened.first()), opened.next());
     for entry in opened.entries(from)? {
         let (position, entry) = entry?;
         // Decisions that a look makes here are in the log already, or are made again later.
         let mut output = apply(&mut engine, position, &entry);
         recorder.take(&engine, &mut output);
+        seen(position + 1, next);
     }
     let (log, tail) = opened.start()?;
     Ok(Data { lock, log, tail, engine, outbox, recorder })
@@ -90,7 +96,7 @@ fn log_config(config: &Config, accept_loss: bool) -> log::Config {
 }
 
 /// The engine of the newest snapshot that can be read; an empty one when there is none.
-fn restore(dir: &Path) -> Result<Engine> {
+pub fn restore(dir: &Path) -> Result<Engine> {
     let Some((position, bytes)) = store::newest_valid(dir, &state_version())? else {
         return Ok(Engine::new(Default::default()));
     };

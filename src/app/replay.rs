@@ -5,20 +5,28 @@ use super::fold::{Fold, apply};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::codec::Reader;
-use crate::model::{Batch, Body, Nanos, Observation};
+use crate::model::{Batch, Body, Nanos, Observation, Position};
 use crate::normalize::{self, Normalizer, Report, Times, Witness};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Reads OTLP files as one stream. A batch is stamped with the later of the previous stamp and
-/// its latest end; at the end every wait expires.
-pub fn otlp(config: &Config, paths: &[PathBuf], witness: &mut dyn Witness) -> Result<Fold> {
+/// its latest end; at the end every wait expires. `seen` is told how many requests are done.
+pub fn otlp(
+    config: &Config,
+    paths: &[PathBuf],
+    witness: &mut dyn Witness,
+    seen: &dyn Fn(u64),
+) -> Result<Fold> {
+    let mut done = 0;
     let mut fold = Fold::new(config.settings());
     let normalizer = normalizer(config);
     for path in paths {
         for payload in files::read(path)? {
             let report = one(&normalizer, &payload, &mut fold, witness);
             report.with_context(|| format!("in {}", path.display()))?;
+            done += 1;
+            seen(done);
         }
     }
     fold.finish();
@@ -68,12 +76,21 @@ fn latest(observations: &[u8]) -> Nanos {
     Reader::new(observations).filter_map(Result::ok).map(time).max().unwrap_or(0)
 }
 
-/// Replays the log of a data folder: the same bytes of state as the server that wrote it.
-pub fn log(dir: &Path) -> Result<Engine> {
+/// Replays the log of a data folder: the same bytes of state as the server that wrote it. `seen`
+/// is told the positions on the way.
+pub fn log(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
     let mut engine = Engine::new(Default::default());
     for entry in crate::log::read(dir, 0)? {
         let (position, entry) = entry?;
+        if position > engine.position() {
+            bail!(
+                "the log in {0} begins at position {position}: what was before it is in snapshots \
+                 only; `armspan experiments list --data {0}` reads those, too",
+                dir.display()
+            );
+        }
         apply(&mut engine, position, &entry);
+        seen(position + 1);
     }
     Ok(engine)
 }

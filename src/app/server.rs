@@ -5,14 +5,14 @@
 use super::clock::{TurnClock, WallClock};
 use super::driver::{Ask, Driver, Snapshots};
 use super::export::{Exports, Shared};
+use super::folder;
 use super::open::{self, Data};
 use crate::api::{ApiState, Items, Outgoing};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::engine::view::Query;
 use crate::log::LocalLog;
 use crate::model::view::{AskSeries, SeriesQuery};
-use crate::model::{Body, Clock, Log, Meter, Nanos, Position, SECOND, Settings, View};
+use crate::model::{Body, Clock, Log, Meter, Nanos, Position, Settings, View};
 use crate::normalize::Normalizer;
 use crate::otlp::forward::Forwarder;
 use crate::otlp::{self, Receiver};
@@ -84,7 +84,12 @@ impl Core {
     /// Opens the data folder, puts the settings in force and starts the engine.
     pub async fn start(config: Config, accept_loss: bool) -> Result<Core> {
         let meter = Arc::new(Meter::default());
-        let data = open::open(&config, accept_loss, &meter)?;
+        let data = open::open(&config, accept_loss, &meter, &|_, _| {})?;
+        Core::with_data(config, data, meter).await
+    }
+
+    /// The same over an opened folder.
+    pub async fn with_data(config: Config, data: Data, meter: Arc<Meter>) -> Result<Core> {
         let clock: Arc<dyn Clock> = Arc::new(WallClock::start(data.engine.log_time()));
         Core::with_clock(config, data, meter, clock).await
     }
@@ -247,16 +252,7 @@ impl Core {
         let asks = self.asks.clone();
         let series = move |query: &SeriesQuery| {
             let (to, answer) = mpsc::channel();
-            let query = Query {
-                experiment: query.experiment.clone(),
-                metric: query.metric.clone(),
-                arm: query.arm.clone(),
-                site: query.site.clone(),
-                from: Some(query.from),
-                to: Some(query.to),
-                step_s: Some(query.step / SECOND),
-            };
-            let sent = asks.send(Ask::Series(query, to)).ok();
+            let sent = asks.send(Ask::Series(folder::chart(query), to)).ok();
             sent.and_then(|()| answer.recv_timeout(ANSWER).ok()).unwrap_or_default()
         };
         Arc::new(series)

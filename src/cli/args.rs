@@ -1,8 +1,10 @@
 //! Commands and flags.
 
 use super::demo::scenario::Scenario;
+use super::examples;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An OpenTelemetry collector for online evals: what each traffic arm served, how good it was,
 /// what it cost.
@@ -38,20 +40,31 @@ pub enum Format {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Collect: receive OTLP, show arms, write run records
+    #[command(after_help = examples::SERVE)]
     Serve(Serve),
     /// Show everything with seeded traffic; writes to a temporary folder only
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
     /// Say what is wrong with a config, and where
+    #[command(after_help = examples::CHECK)]
     Check(Check),
     /// What is received, waiting and rejected, and what to do about it
+    #[command(after_help = examples::STATUS)]
     Status(Server),
     /// How each span of OTLP files was understood, and why
+    #[command(after_help = examples::EXPLAIN)]
     Explain(Files),
     /// Arms of an experiment
     Arms {
         /// What about them.
         #[command(subcommand)]
         command: Arms,
+    },
+    /// Experiments
+    Experiments {
+        /// What about them.
+        #[command(subcommand)]
+        command: Experiments,
     },
     /// Run records
     Runs {
@@ -64,13 +77,23 @@ pub enum Command {
     /// An experiment as a comment for a pull request, a page, JUnit XML or JSON
     Report(super::report::Args),
     /// Drive the engine from OTLP files or from our own log
+    #[command(after_help = examples::REPLAY)]
     Replay(Replay),
     /// Deliver run records to a tool, or print them; what is there already stays as it is
+    #[command(after_help = examples::EXPORT)]
     Export(Export),
     /// Print completions for a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// Into this folder, such as ~/.local/share/man/man1.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
     },
     /// Print the version
     Version,
@@ -139,7 +162,7 @@ pub struct Server {
     /// Address of a running server, such as http://127.0.0.1:4390.
     #[arg(long, value_name = "URL", env = "ARMSPAN_SERVER", conflicts_with = "data")]
     pub server: Option<String>,
-    /// Data folder of a running server; its address is in server.json.
+    /// Data folder: its server is asked, or without one the folder itself is read.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -170,9 +193,51 @@ pub struct Replay {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Arms {
     /// The arms table
+    #[command(after_help = examples::ARMS_STATUS)]
     Status {
         /// Which experiment.
         experiment: String,
+        /// Where to ask.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// The arms as they go on: a screen on a terminal, a line per change elsewhere
+    #[command(after_help = examples::ARMS_WATCH)]
+    Watch(Watch),
+}
+
+/// `arms watch`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Watch {
+    /// Which experiment.
+    pub experiment: String,
+    /// Begin with this site; off a terminal, show only this one.
+    #[arg(long)]
+    pub site: Option<String>,
+    /// How often to ask, such as 500ms, 2s or 1m.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub interval: Duration,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// A pause that a server does not feel.
+fn interval(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    let length = Duration::from_nanos(crate::model::settings::Span::parse(text)?.0);
+    match length >= SHORTEST {
+        true => Ok(length),
+        false => Err("at least 100ms".to_owned()),
+    }
+}
+
+/// `experiments`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Experiments {
+    /// List experiments
+    #[command(after_help = examples::EXPERIMENTS_LIST)]
+    List {
         /// Where to ask.
         #[command(flatten)]
         server: Server,
@@ -183,6 +248,7 @@ pub enum Arms {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Runs {
     /// List runs
+    #[command(after_help = examples::RUNS_LIST)]
     List {
         /// Only of this experiment.
         #[arg(long)]
@@ -198,6 +264,7 @@ pub enum Runs {
         server: Server,
     },
     /// Show one run
+    #[command(after_help = examples::RUNS_SHOW)]
     Show {
         /// Its id, or the first digits of it.
         run: String,
@@ -206,6 +273,7 @@ pub enum Runs {
         server: Server,
     },
     /// What differs between two runs, by how much, and what that may be put down to
+    #[command(after_help = examples::RUNS_COMPARE)]
     Compare {
         /// Id of the first run, or the first digits of it.
         a: String,

@@ -83,7 +83,7 @@ fn facets(title: &str, list: &[FacetDifference], names: &[String; 2]) -> Option<
 }
 
 /// A value in one line; hashes and long texts are cut.
-fn value(value: Option<&Json>) -> String {
+pub(super) fn value(value: Option<&Json>) -> String {
     let text = match value {
         None => return NONE.to_owned(),
         Some(Json::String(text)) => text.clone(),

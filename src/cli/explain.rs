@@ -2,6 +2,7 @@
 
 use super::args::{Files, Format};
 use super::print::{self, Data};
+use super::progress;
 use super::replay::load;
 use crate::app::fold::Fold;
 use crate::app::replay;
@@ -21,7 +22,9 @@ use std::process::ExitCode;
 pub fn explain(args: &Files, format: Format) -> Result<ExitCode> {
     let config = load(args.config.as_deref())?;
     let mut seen = Seen::default();
-    let mut fold = replay::otlp(&config, &args.files, &mut seen)?;
+    let progress = progress::Counter::new("requests read");
+    let mut fold = replay::otlp(&config, &args.files, &mut seen, &|done| progress.at(done))?;
+    drop(progress);
     let items: Vec<Json> = seen.0.iter().map(|one| line(one, &mut fold)).collect();
     let columns = ["kind", "name", "dialect", "arm", "model", "span", "reason"];
     let data = Data {

@@ -3,7 +3,9 @@
 //! stays as it is.
 
 use super::args::{Export, ExportKind, ExportRange};
+use super::client::address;
 use super::print::{self, Data};
+use super::progress::Counter;
 use super::read::{self, Client, typed};
 use crate::api::{OutboxItem, OutboxPage};
 use crate::app::export::deliver_all;
@@ -15,6 +17,7 @@ use crate::sink::jsonl::records_jsonl;
 use crate::sink::{Around, Config, intoto};
 use crate::store::{self, Outbox};
 use anyhow::{Context, Result, anyhow, bail};
+use std::cell::Cell;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +42,7 @@ pub async fn export(export: &Export, format: super::args::Format) -> Result<Exit
     let wanted = Wanted::new(range)?;
     match &export.kind {
         ExportKind::Status => {
-            let data = statuses(&Client::new(&range.server.get())?).await?;
+            let data = statuses(&Client::of_server(&range.server.get())?).await?;
             print::print(&data, format, &mut stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
@@ -64,7 +67,7 @@ pub async fn export(export: &Export, format: super::args::Format) -> Result<Exit
 /// Records for standard output: as they are now, or all that were recorded in a stretch of time.
 async fn records(range: &ExportRange, wanted: &Wanted) -> Result<Vec<RunRecord>> {
     let now = range.from.is_none() && range.to.is_none();
-    if let (true, Ok(client)) = (now, Client::new(&range.server.get())) {
+    if let (true, Ok(client)) = (now, Client::of_server(&range.server.get())) {
         return read::export(&client, &range.experiment).await;
     }
     let (_keep, outbox) = gather(range).await?;
@@ -88,7 +91,13 @@ async fn deliver(given: &Config, range: &ExportRange, wanted: &Wanted) -> Result
             bail!("{}: {key}: {what}", config.kind());
         }
         let mut sink = config.settings().open(&around)?;
-        let done = deliver_all(&mut *sink, &outbox, &|item| wanted.select(item)).await;
+        let (progress, seen) = (Counter::new("items"), Cell::new(0));
+        let select = |item| {
+            progress.at(seen.replace(seen.get() + 1));
+            wanted.select(item)
+        };
+        let done = deliver_all(&mut *sink, &outbox, &select).await;
+        drop(progress);
         let (delivered, refused) = done.with_context(|| format!("to {}", config.name()))?;
         let items = if delivered == 1 { "item" } else { "items" };
         writeln!(stderr(), "{}: {delivered} {items} delivered", config.name())?;
@@ -136,10 +145,10 @@ async fn gather(range: &ExportRange) -> Result<(Box<dyn std::any::Any>, Outbox)>
 fn source(range: &ExportRange) -> Result<Source> {
     let folder =
         range.server.data.as_ref().filter(|dir| range.server.server.is_none() && dir.is_dir());
-    if let Some(dir) = folder.filter(|dir| matches!(store::Server::read(dir), Ok(None))) {
+    if let Some(dir) = folder.filter(|dir| matches!(address(dir), Ok(None))) {
         return Ok(Source::Folder(store::Lock::take(dir)?, Outbox::open(dir)?));
     }
-    Ok(Source::Server(Client::new(&range.server.get())?))
+    Ok(Source::Server(Client::of_server(&range.server.get())?))
 }
 
 /// Has the server record what there is now.

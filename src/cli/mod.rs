@@ -4,19 +4,24 @@
 
 pub mod args;
 mod check;
+mod client;
 mod compare;
 pub mod demo;
+mod examples;
 mod explain;
 mod export;
 mod gate;
+mod man;
 pub mod print;
+mod progress;
 pub mod read;
 mod replay;
 mod report;
 mod serve;
+mod watch;
 
 use anyhow::Result;
-use args::{Args, Arms, Command, Runs};
+use args::{Args, Arms, Command, Experiments, Runs};
 use clap::CommandFactory;
 use print::Data;
 use read::Client;
@@ -62,13 +67,24 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
         }
+        Command::Man { dir } => {
+            let pages = man::write(Args::command(), dir)?;
+            let first = pages.first().map(|path| path.display().to_string()).unwrap_or_default();
+            writeln!(stderr(), "{} pages; read one with `man {first}`", pages.len())?;
+        }
         Command::Version => writeln!(stdout(), "armspan {}", env!("CARGO_PKG_VERSION"))?,
         Command::Export(export) => {
             return runtime()?.block_on(export::export(export, args.output));
         }
         Command::Gate(gate) => return runtime()?.block_on(gate::gate(gate, args.output)),
         Command::Report(report) => runtime()?.block_on(report::report(report))?,
-        Command::Status(_) | Command::Arms { .. } | Command::Runs { .. } => {
+        Command::Arms { command: Arms::Watch(watch) } => {
+            return runtime()?.block_on(watch::watch(watch, args.output));
+        }
+        Command::Status(_)
+        | Command::Arms { .. }
+        | Command::Experiments { .. }
+        | Command::Runs { .. } => {
             let data = runtime()?.block_on(ask(&args.command))?;
             print_data(args, &data)?;
         }
@@ -91,6 +107,9 @@ async fn ask(command: &Command) -> Result<Data> {
         Command::Status(server) => read::status(&Client::new(server)?).await,
         Command::Arms { command: Arms::Status { experiment, server } } => {
             read::arms(&Client::new(server)?, experiment).await
+        }
+        Command::Experiments { command: Experiments::List { server } } => {
+            read::experiments(&Client::new(server)?).await
         }
         Command::Runs { command: Runs::List { experiment, arm, site, server } } => {
             let filters = [("experiment", experiment), ("arm", arm), ("site", site)];

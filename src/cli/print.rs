@@ -156,7 +156,7 @@ fn csv(data: &Data, out: &mut impl Write) -> std::io::Result<()> {
     rows.into_iter().try_for_each(|row| writeln!(out, "{row}"))
 }
 
-fn quoted(cell: &str) -> String {
+pub(super) fn quoted(cell: &str) -> String {
     let cell = clean(cell);
     if cell.contains(['"', ',', '\n', '\r']) {
         return format!("\"{}\"", cell.replace('"', "\"\""));
@@ -164,9 +164,10 @@ fn quoted(cell: &str) -> String {
     cell
 }
 
-/// Names come from strangers: a terminal must not obey them.
+/// Names come from strangers: a terminal must not obey them, nor turn the line around.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,121 +1,17 @@
-//! Reading commands: ask a running server over HTTP and print its answer.
+//! Reading commands: ask a running server, or a folder, and print the answer.
 
-use super::args::Server;
 use super::print::Data;
+use crate::api::{ExperimentLine, ExperimentList};
 use crate::model::human;
 use crate::model::record::{MetricLine, RunRecord};
 use crate::model::url::part;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
-use crate::store;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use std::path::Path;
-use std::time::Duration;
 
-/// Where a server without `--server` or `--data` is looked for.
-const DATA_DEFAULT: &str = "./armspan-data";
-const WEB_DEFAULT: &str = "http://127.0.0.1:4390";
-
-/// How long one request may take.
-const REQUEST_MAX: Duration = Duration::from_secs(30);
-
-/// A server to ask.
-pub struct Client {
-    base: String,
-    http: reqwest::Client,
-}
-
-impl Client {
-    /// The server that the flags mean.
-    pub fn new(server: &Server) -> Result<Self> {
-        let base = match (&server.server, &server.data) {
-            (Some(url), _) if url.contains("://") => url.clone(),
-            (Some(address), _) => format!("http://{address}"),
-            (None, Some(dir)) => in_folder(dir)?,
-            (None, None) => {
-                in_folder(Path::new(DATA_DEFAULT)).unwrap_or_else(|_| WEB_DEFAULT.to_owned())
-            }
-        };
-        let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
-        Ok(Client { base: base.trim_end_matches('/').to_owned(), http })
-    }
-
-    /// Asks for a document; `path` holds percent-encoded parts only.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
-        let (status, text) = self.get_text(path, query).await?;
-        let json: Json =
-            serde_json::from_str(&text).context("the answer is no JSON: is this armspan?")?;
-        if (200..300).contains(&status) { Ok(json) } else { Err(refusal(&json)) }
-    }
-
-    /// Asks for anything: the status and the text of the answer.
-    pub(super) async fn get_text(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<(u16, String)> {
-        let url = format!("{}{path}", self.base);
-        let unreachable = || {
-            let base = &self.base;
-            format!("cannot reach {base}; start it with `armspan serve` or give --server URL")
-        };
-        let answer = self.http.get(&url).query(query).send().await.with_context(unreachable)?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.text().await.with_context(unreachable)?))
-    }
-
-    /// Asks for something to be done; none when the server wants it asked again a little later.
-    pub(super) async fn post(&self, path: &str) -> Result<Option<Json>> {
-        let url = format!("{}{path}", self.base);
-        let base = &self.base;
-        let sent = self.http.post(&url).send().await;
-        let answer = sent.with_context(|| format!("cannot reach {base}"))?;
-        let status = answer.status();
-        let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
-        match status.as_u16() {
-            200 => Ok(Some(json)),
-            429 | 503 => Ok(None),
-            _ => bail!("{}", json["detail"].as_str().unwrap_or("the server refused")),
-        }
-    }
-
-    pub(super) async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
-        let given = filters.iter().filter_map(|pair| Some((pair.0, pair.1.as_deref()?)));
-        let filters: Vec<(&str, &str)> = given.chain([("limit", "1000")]).collect();
-        let (mut runs, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let mut query = filters.clone();
-            query.extend(after.as_deref().map(|after| ("after", after)));
-            let mut page = self.get("/api/v1/runs", &query).await?;
-            if let Json::Array(found) = page["runs"].take() {
-                runs.extend(found);
-            }
-            match page["next"].as_str() {
-                Some(next) => after = Some(next.to_owned()),
-                None => return Ok(runs),
-            }
-        }
-    }
-}
-
-/// What a problem document says.
-pub(super) fn refusal(json: &Json) -> anyhow::Error {
-    let detail = json["detail"].as_str().unwrap_or("the server refused");
-    let near: Vec<&str> =
-        json["candidates"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-    match near.as_slice() {
-        [] => anyhow!("{detail}"),
-        near => anyhow!("{detail}; near: {}", near.join(", ")),
-    }
-}
-
-/// The address of the server that has this data folder.
-fn in_folder(dir: &Path) -> Result<String> {
-    let file = store::Server::read(dir)?;
-    let file = file.with_context(|| format!("no server runs on {}", dir.display()))?;
-    Ok(format!("http://{}", file.web))
-}
+pub use super::client::Client;
+pub(super) use super::client::refusal;
 
 pub(super) fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
     T::deserialize(json).context("the server has another version of this document")
@@ -206,9 +102,55 @@ pub fn metric_names(experiment: &ExperimentView) -> Vec<String> {
     names
 }
 
+/// `armspan experiments list`.
+pub async fn experiments(client: &Client) -> Result<Data> {
+    let document = client.get("/api/v1/experiments", &[]).await?;
+    let list: ExperimentList = typed(&document)?;
+    let row = |line: &ExperimentLine| {
+        let some = |text: Option<&String>| text.map_or("–".to_owned(), String::clone);
+        vec![
+            line.name.clone(),
+            line.state.clone(),
+            some(line.control.as_ref()),
+            line.arms.join(" "),
+            human::count(line.calls),
+            line.last_seen.as_deref().map_or("–".to_owned(), human::minute),
+        ]
+    };
+    let columns = ["experiment", "state", "control", "arms", ">calls", "last seen"];
+    Ok(Data {
+        columns: columns.map(str::to_owned).into(),
+        rows: list.experiments.iter().map(row).collect(),
+        items: document["experiments"].as_array().cloned().unwrap_or_default(),
+        document,
+        ..Data::default()
+    })
+}
+
+/// What was meant by filters that no run passes: a name that is not there is an error.
+async fn check_filters(client: &Client, filters: &[(&str, &Option<String>)]) -> Result<()> {
+    let given = |name: &str| {
+        let pair = filters.iter().find(|pair| pair.0 == name);
+        pair.and_then(|pair| pair.1.as_deref())
+    };
+    let Some(name) = given("experiment") else { return Ok(()) };
+    let found = client.get(&format!("/api/v1/experiments/{}", part(name)), &[]).await?;
+    let found: ExperimentView = typed(&found)?;
+    let sites = found.sites.iter().map(|site| site.site.clone()).collect();
+    for (kind, known) in [("arm", found.arms.clone()), ("site", sites)] {
+        if let Some(given) = given(kind).filter(|given| !known.iter().any(|name| name == given)) {
+            bail!("{name} has no {kind} \"{given}\"; it has {}", known.join(", "));
+        }
+    }
+    Ok(())
+}
+
 /// `armspan runs list`.
 pub async fn runs(client: &Client, filters: &[(&str, &Option<String>)]) -> Result<Data> {
     let runs = client.all_runs(filters).await?;
+    if runs.is_empty() {
+        check_filters(client, filters).await?;
+    }
     let columns =
         ["run", "experiment", "site", "arm", "model", ">epoch", ">calls", "evidence", "last seen"];
     let rows = runs.iter().map(|json| Ok(run_row(&typed(json)?))).collect::<Result<_>>()?;
@@ -281,6 +223,7 @@ fn leaves(path: &str, json: &Json, rows: &mut Vec<Vec<String>>) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::args::Server;
     use super::*;
 
     #[test]
@@ -288,26 +231,6 @@ pub(super) mod tests {
         let data = fields(serde_json::json!({"a": {"b": 1}, "m": [{"name": "x", "v": "t"}]}));
         let wanted = [["a.b", "1"], ["m.x.name", "x"], ["m.x.v", "t"]];
         assert_eq!(data.rows, wanted.map(|row| row.map(str::to_owned).to_vec()));
-    }
-
-    #[test]
-    fn the_server_is_found_by_flag_or_folder() {
-        let dir = tempfile::tempdir().expect("folder");
-        let address = |text: &str| text.parse().expect("address");
-        let file = store::Server {
-            web: address("127.0.0.1:9"),
-            grpc: address("127.0.0.1:1"),
-            http: address("127.0.0.1:2"),
-            pid: 3,
-        };
-        file.write(dir.path()).expect("written");
-        let by = |server: Server| Client::new(&server).map(|client| client.base);
-        let folder = Server { data: Some(dir.path().to_owned()), ..Server::default() };
-        assert_eq!(by(folder).expect("found"), "http://127.0.0.1:9");
-        let flag = Server { server: Some("h:1".into()), ..Server::default() };
-        assert_eq!(by(flag).expect("given"), "http://h:1");
-        let none = Server { data: Some("no/such".into()), ..Server::default() };
-        assert!(by(none).expect_err("none").to_string().contains("no server runs"));
     }
 
     /// A server with the view of the API's tests.
@@ -333,6 +256,12 @@ pub(super) mod tests {
         assert!(told.contains("aa11") && told.contains("aa22"), "{told}");
         let told = arms(&client, "bto").await.expect_err("unknown").to_string();
         assert!(told.contains("near: bot"), "{told}");
+        let (bot, other) = (Some("bot".to_owned()), Some("Z".to_owned()));
+        let filters = [("experiment", &bot), ("arm", &other)];
+        let told = runs(&client, &filters).await.expect_err("no such arm").to_string();
+        assert!(told.contains("bot has no arm \"Z\"; it has A, B"), "{told}");
+        let listed = experiments(&client).await.expect("experiments");
+        assert_eq!(listed.rows, [["bot", "live", "A", "A B", "9", "–"].map(str::to_owned)]);
         assert_eq!(export(&client, &none).await.expect("records").len(), 3);
         let document = status(&client).await.expect("status").document;
         assert_eq!(document["queue"]["bytes"], 11);

@@ -1,7 +1,7 @@
 //! `armspan replay`: OTLP files or our own log through the same engine, with the same result.
 
 use super::args::{Format, Replay};
-use super::{print, read};
+use super::{print, progress, read};
 use crate::app::replay;
 use crate::config::{self, Config, Flags};
 use crate::model::View;
@@ -45,7 +45,8 @@ fn view(args: &Replay) -> Result<View> {
     if let [dir] = files.as_slice()
         && replay::is_data(dir)
     {
-        return Ok(replay::log(dir)?.view());
+        let progress = progress::Counter::new("entries read");
+        return Ok(replay::log(dir, &|done| progress.at(done))?.view());
     }
     if let Some(dir) = files.iter().find(|path| path.is_dir()) {
         bail!(
@@ -54,7 +55,9 @@ fn view(args: &Replay) -> Result<View> {
         );
     }
     let config = load(args.files.config.as_deref())?;
-    Ok(replay::otlp(&config, files, &mut Blind)?.engine.view())
+    let progress = progress::Counter::new("requests read");
+    let fold = replay::otlp(&config, files, &mut Blind, &|done| progress.at(done))?;
+    Ok(fold.engine.view())
 }
 
 /// The config of commands that read files.

@@ -1,13 +1,17 @@
 //! `armspan serve`: collects until it is told to stop, then drains.
 
 use super::args::{Format, Serve};
+use super::progress::Bar;
 use super::{DISK_FAILED, INTERRUPTED};
+use crate::app::open;
 use crate::app::server::{Core, Doors, Server};
 use crate::app::telemetry;
 use crate::config::{self, Config, Flags};
+use crate::model::Meter;
 use anyhow::Result;
 use std::io::{Write, stderr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -53,7 +57,8 @@ async fn run(args: &Serve, config: Config) -> Result<ExitCode> {
     }
     let _telemetry = telemetry::start(&config.log_level, endpoint.as_deref())?;
     let mut signals = Signals::new()?;
-    let core = Core::start(config, args.accept_loss).await?;
+    let opened = open(&config, args)?;
+    let core = Core::with_data(config, opened.0, opened.1).await?;
     let mut server = Server::serve(core, doors).await?;
     greet(&server)?;
     match wait(args, &mut server, &mut signals).await {
@@ -70,6 +75,14 @@ async fn run(args: &Serve, config: Config) -> Result<ExitCode> {
             }
         }
     }
+}
+
+/// Opens the folder; how far recovery has come is shown when it takes long.
+fn open(config: &Config, args: &Serve) -> Result<(open::Data, Arc<Meter>)> {
+    let meter = Arc::new(Meter::default());
+    let progress = Bar::new("entries of the log");
+    let seen = |done, of| progress.at(done, of);
+    Ok((open::open(config, args.accept_loss, &meter, &seen)?, meter))
 }
 
 fn greet(server: &Server) -> Result<()> {

@@ -55,6 +55,25 @@ pub fn duration(seconds: f64) -> String {
     format!("{} {unit}", count(value.max(1.0).round() as i64))
 }
 
+/// How long ago something was, to the second: `3 s`, `12 min`, `5 h`.
+pub fn age(seconds: f64) -> String {
+    match seconds {
+        s if s < 60.0 => format!("{} s", count(s.max(0.0).floor() as i64)),
+        s => duration(s),
+    }
+}
+
+/// The shape of a verdict's state, for those who do not see its colour.
+pub fn sign(state: &str) -> &'static str {
+    match state {
+        "better" | "healthy" => "▲",
+        "breached" | "regressed" => "▼",
+        "invalid" => "✕",
+        "insufficient" => "…",
+        _ => "=",
+    }
+}
+
 /// The level of a metric's line; a score out of [0, 1] is no share.
 pub fn line(line: &MetricLine) -> String {
     let Some(level_found) = &line.level else { return "–".to_owned() };
@@ -170,6 +189,7 @@ mod tests {
         assert_eq!([1.0, 0.042, 2.3e-9, 0.0].map(probability), ["1.00", "0.0420", "2.3e-9", "0"]);
         assert_eq!(duration(2_400.0), "40 min");
         assert_eq!(duration(1e6), "12 days");
+        assert_eq!((age(59.9), age(60.0)), ("59 s".to_owned(), "1 min".to_owned()));
         assert_eq!(count(-1_234_567), "−1,234,567");
         assert_eq!(bytes(20 << 20), "20.0 MiB");
         assert_eq!(minute("2026-11-23T14:02:11Z"), "2026-11-23 14:02");

@@ -11,6 +11,7 @@ mod wire;
 
 use super::args::{Demo, Format};
 use super::print;
+use super::progress::Bar;
 use crate::app::clock::{SetClock, WallClock};
 use crate::app::open;
 use crate::app::server::{Core, Doors, Server};
@@ -67,7 +68,7 @@ async fn history(
     to: Nanos,
 ) -> Result<(Core, usize)> {
     let meter = Arc::new(Meter::default());
-    let data = open::open(&config, false, &meter)?;
+    let data = open::open(&config, false, &meter, &|_, _| {})?;
     let clock = Arc::new(SetClock::default());
     clock.set(from);
     let shown: Arc<dyn Clock> = clock.clone();
@@ -80,6 +81,7 @@ async fn history(
     let door = tokio::spawn(otlp::serve(listener, otlp::grpc_router(receiver), until, DRAIN));
     let mut feed = Feed::connect(address).await?;
     let mut calls = 0;
+    let progress = Bar::new("minutes of history");
     let mut at = from;
     while at < to {
         let next = (at + MINUTE).min(to);
@@ -89,7 +91,9 @@ async fn history(
         feed.send(sent).await?;
         core.settle().await;
         at = next;
+        progress.at((at - from) / MINUTE, (to - from) / MINUTE);
     }
+    drop(progress);
     // A receiver that is gone has stopped, too.
     let _ = stop.send(());
     drop(feed);

@@ -1,0 +1,258 @@
+//! Who answers reading commands: a running server over HTTP; or, for a data folder that no
+//! server has, the same routes in this process. The answers are the same, and reading leaves a
+//! folder as it was.
+
+use super::args::Server;
+use super::progress;
+use crate::api;
+use crate::app::{folder, replay};
+use crate::store;
+use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt;
+use rustix::process::{Pid, test_kill_process};
+use serde_json::Value as Json;
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tower::ServiceExt;
+
+/// Where a server without `--server` or `--data` is looked for.
+const DATA_DEFAULT: &str = "./armspan-data";
+const WEB_DEFAULT: &str = "http://127.0.0.1:4390";
+
+/// How long one request may take.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// Who is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    /// The server at an address.
+    Address(String),
+    /// The server of a data folder, else the folder.
+    Folder(PathBuf),
+    /// Nothing was said: the default folder's server, the default address, the default folder.
+    Default,
+}
+
+/// Why there was no answer.
+enum Fault {
+    /// Nobody listens there.
+    Unreachable(anyhow::Error),
+    /// It listens, and says no.
+    Refused(anyhow::Error),
+}
+
+/// Asks a server, or a folder.
+pub struct Client {
+    place: Place,
+    http: reqwest::Client,
+    /// The routes over the folder, once it was read.
+    folder: Mutex<Option<Router>>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// The one that the flags mean.
+    pub fn new(server: &Server) -> Result<Self> {
+        let place = match (&server.server, &server.data) {
+            (Some(url), _) if url.contains("://") => Place::Address(url.clone()),
+            (Some(address), _) => Place::Address(format!("http://{address}")),
+            (None, Some(dir)) => Place::Folder(dir.clone()),
+            (None, None) => Place::Default,
+        };
+        let place = match place {
+            Place::Address(url) => Place::Address(url.trim_end_matches('/').to_owned()),
+            Place::Folder(dir) if address(&dir)?.is_none() && !replay::is_data(&dir) => bail!(
+                "no server runs on {0}, and {0} is no data folder; start one with `armspan serve \
+                 --data {0}` or give --server URL",
+                dir.display()
+            ),
+            place => place,
+        };
+        let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
+        Ok(Client { place, http, folder: Mutex::default() })
+    }
+
+    /// The same, for what only a running server can do.
+    pub fn of_server(server: &Server) -> Result<Self> {
+        let client = Client::new(server)?;
+        let base = client.base()?;
+        Ok(Client { place: Place::Address(base), ..client })
+    }
+
+    /// The address of the running server.
+    fn base(&self) -> Result<String> {
+        match &self.place {
+            Place::Address(base) => Ok(base.clone()),
+            Place::Folder(dir) => address(dir)?.with_context(|| {
+                format!("no server runs on {0}; start it with `armspan serve`", dir.display())
+            }),
+            Place::Default => {
+                Ok(address(Path::new(DATA_DEFAULT))?.unwrap_or(WEB_DEFAULT.to_owned()))
+            }
+        }
+    }
+
+    /// Asks for a document; `path` holds percent-encoded parts only.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
+        let (status, text) = self.get_text(path, query).await?;
+        let json: Json =
+            serde_json::from_str(&text).context("the answer is no JSON: is this armspan?")?;
+        if (200..300).contains(&status) { Ok(json) } else { Err(refusal(&json)) }
+    }
+
+    /// Asks for anything: the status and the text of the answer.
+    pub(super) async fn get_text(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(u16, String)> {
+        let dir = match &self.place {
+            Place::Address(base) => return Ok(self.over_http(base, path, query).await?),
+            Place::Folder(dir) => dir.as_path(),
+            Place::Default => Path::new(DATA_DEFAULT),
+        };
+        let server = match (address(dir)?, &self.place) {
+            (None, Place::Default) => Some(WEB_DEFAULT.to_owned()),
+            (found, _) => found,
+        };
+        if let Some(base) = server {
+            match self.over_http(&base, path, query).await {
+                // Killed, or not up yet: its log can be read all the same.
+                Err(Fault::Unreachable(_)) if replay::is_data(dir) => {}
+                answer => {
+                    // It may be gone by the next question, and will have written until then.
+                    self.folder.lock().await.take();
+                    return Ok(answer?);
+                }
+            }
+        }
+        self.in_folder(dir, path, query).await
+    }
+
+    async fn over_http(
+        &self,
+        base: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(u16, String), Fault> {
+        let url = format!("{base}{path}");
+        let fault = |error: reqwest::Error| {
+            let connected = !error.is_connect();
+            let error = anyhow::Error::new(error).context(format!(
+                "cannot reach {base}; start it with `armspan serve` or give --server URL"
+            ));
+            if connected { Fault::Refused(error) } else { Fault::Unreachable(error) }
+        };
+        let answer = self.http.get(&url).query(query).send().await.map_err(fault)?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.map_err(fault)?))
+    }
+
+    async fn in_folder(
+        &self,
+        dir: &Path,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(u16, String)> {
+        let router = self.routes(dir).await?;
+        let uri = reqwest::Url::parse_with_params(&format!("http://folder{path}"), query)?;
+        let request = http::Request::get(uri.as_str()).body(Body::empty())?;
+        let answer = router.oneshot(request).await?;
+        let status = answer.status().as_u16();
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(bytes.to_vec()).context("the answer is no text")?))
+    }
+
+    /// The routes over a folder, which is read once.
+    async fn routes(&self, dir: &Path) -> Result<Router> {
+        let mut kept = self.folder.lock().await;
+        if let Some(router) = &*kept {
+            return Ok(router.clone());
+        }
+        if self.place == Place::Default {
+            writeln!(stderr(), "no server runs: reading {DATA_DEFAULT}")?;
+        }
+        let dir = dir.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let progress = progress::Counter::new("entries read");
+            let state = folder::state(&dir, &|done| progress.at(done));
+            state.with_context(|| format!("cannot read {}", dir.display()))
+        });
+        let state = read.await??;
+        let router = folder::pages(&state).merge(api::http_router(state));
+        Ok(kept.insert(router).clone())
+    }
+
+    /// Asks for something to be done; none when the server wants it asked again a little later.
+    pub(super) async fn post(&self, path: &str) -> Result<Option<Json>> {
+        let base = self.base()?;
+        let url = format!("{base}{path}");
+        let sent = self.http.post(&url).send().await;
+        let answer = sent.with_context(|| format!("cannot reach {base}"))?;
+        let status = answer.status();
+        let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
+        match status.as_u16() {
+            200 => Ok(Some(json)),
+            429 | 503 => Ok(None),
+            _ => bail!("{}", json["detail"].as_str().unwrap_or("the server refused")),
+        }
+    }
+
+    pub(super) async fn all_runs(&self, filters: &[(&str, &Option<String>)]) -> Result<Vec<Json>> {
+        let given = filters.iter().filter_map(|pair| Some((pair.0, pair.1.as_deref()?)));
+        let filters: Vec<(&str, &str)> = given.chain([("limit", "1000")]).collect();
+        let (mut runs, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = filters.clone();
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get("/api/v1/runs", &query).await?;
+            if let Json::Array(found) = page["runs"].take() {
+                runs.extend(found);
+            }
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(runs),
+            }
+        }
+    }
+}
+
+impl From<Fault> for anyhow::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreachable(error) | Fault::Refused(error) => error,
+        }
+    }
+}
+
+/// What a problem document says.
+pub(super) fn refusal(json: &Json) -> anyhow::Error {
+    let detail = json["detail"].as_str().unwrap_or("the server refused");
+    let near: Vec<&str> =
+        json["candidates"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    match near.as_slice() {
+        [] => anyhow!("{detail}"),
+        near => anyhow!("{detail}; near: {}", near.join(", ")),
+    }
+}
+
+/// The address of the server that has a data folder. The file of one that was killed stays; its
+/// process does not, and what listens there now may be another's.
+pub(super) fn address(dir: &Path) -> Result<Option<String>> {
+    let file = store::Server::read(dir)?;
+    Ok(file.filter(|file| is_alive(file.pid)).map(|file| format!("http://{}", file.web)))
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // One that we may not signal is there, too.
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests;
