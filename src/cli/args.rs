@@ -51,6 +51,12 @@ pub enum Command {
     /// What is received, waiting and rejected, and what to do about it
     #[command(after_help = examples::STATUS)]
     Status(Server),
+    /// What each service and SDK leaves out, and the line that adds it
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(Doctor),
+    /// Sample size and days for an effect
+    #[command(after_help = examples::PLAN)]
+    Plan(Plan),
     /// How each span of OTLP files was understood, and why
     #[command(after_help = examples::EXPLAIN)]
     Explain(Files),
@@ -149,11 +155,14 @@ pub struct Check {
     #[arg(long, value_name = "FILE", env = "ARMSPAN_CONFIG")]
     pub config: Option<PathBuf>,
     /// Print the config with all defaults, secrets hidden.
-    #[arg(long, conflicts_with = "print_schema")]
+    #[arg(long, conflicts_with_all = ["print_schema", "dry_run"])]
     pub print_effective: bool,
     /// Print the JSON Schema of the config file.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub print_schema: bool,
+    /// Try it on OTLP files: what it names that is not in them is an error.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub dry_run: Vec<PathBuf>,
 }
 
 /// Which server to read from.
@@ -165,6 +174,53 @@ pub struct Server {
     /// Data folder: its server is asked, or without one the folder itself is read.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Doctor {
+    /// OTLP files (.pb, .json), one stream; without any a server or a folder is asked.
+    #[arg(value_name = "FILE", conflicts_with_all = ["server", "data"])]
+    pub files: Vec<PathBuf>,
+    /// The config file for files, for mapping and experiments.
+    #[arg(long, value_name = "FILE", env = "ARMSPAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `plan`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(group(clap::ArgGroup::new("size").required(true).args(["effect", "margin"])))]
+pub struct Plan {
+    /// Control's level of a share or rate, such as 0.8.
+    #[arg(long, value_name = "SHARE", conflicts_with = "sd")]
+    pub baseline: Option<f64>,
+    /// Standard deviation of a unit's value, for a metric that is no share.
+    #[arg(long, value_name = "NUMBER")]
+    pub sd: Option<f64>,
+    /// The smallest difference that matters, in the unit of the metric.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub effect: Option<f64>,
+    /// By how much it may be worse than control: until it is known to be less.
+    #[arg(long, value_name = "NUMBER")]
+    pub margin: Option<f64>,
+    /// Users, sessions or what is randomised, both arms together.
+    #[arg(long, value_name = "NUMBER")]
+    pub units_per_day: Option<f64>,
+    /// Chance of a false claim over the whole experiment.
+    #[arg(long, default_value_t = 0.05)]
+    pub alpha: f64,
+    /// Claims that share it: metrics of the family times arms beside control.
+    #[arg(long, default_value_t = 1)]
+    pub claims: u32,
+    /// Chance to decide; several are told without it.
+    #[arg(long, value_name = "SHARE")]
+    pub power: Option<f64>,
+    /// Share of the arm among its units and control's.
+    #[arg(long, default_value_t = 0.5)]
+    pub share: f64,
 }
 
 /// OTLP files.

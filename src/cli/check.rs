@@ -1,9 +1,11 @@
 //! `armspan check`: what is wrong with a config, and where; or the config as it takes effect.
 
 use super::args::{Check, Format};
+use super::{ERROR, dry_run, print};
 use crate::config;
 use anyhow::Result;
 use std::io::Write;
+use std::process::ExitCode;
 
 /// Checks and prints; talk goes to `talk`.
 pub fn check(
@@ -11,9 +13,10 @@ pub fn check(
     format: Format,
     out: &mut impl Write,
     talk: &mut impl Write,
-) -> Result<()> {
+) -> Result<ExitCode> {
     if args.print_schema {
-        return Ok(writeln!(out, "{:#}", config::schema())?);
+        writeln!(out, "{:#}", config::schema())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let config =
         config::load(args.config.as_deref(), &config::process_env, &config::Flags::default())?;
@@ -23,7 +26,7 @@ pub fn check(
             Format::Jsonl => writeln!(out, "{}", config.effective_json())?,
             _ => write!(out, "{}", config.effective())?,
         }
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let name = match &args.config {
         Some(path) => path.display().to_string(),
@@ -32,7 +35,12 @@ pub fn check(
     let settings = config.settings();
     let (experiments, metrics) = (settings.experiments.len(), settings.metrics.len());
     writeln!(talk, "config is fine ({name}): {experiments} experiments, {metrics} metrics")?;
-    Ok(())
+    if args.dry_run.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (data, missing) = dry_run::dry_run(args, &config)?;
+    print::print(&data, format, out)?;
+    Ok(if missing { ExitCode::from(ERROR) } else { ExitCode::SUCCESS })
 }
 
 #[cfg(test)]

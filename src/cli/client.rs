@@ -97,6 +97,11 @@ impl Client {
         }
     }
 
+    /// Whether the last answer came from a folder that no server has.
+    pub(super) async fn is_offline(&self) -> bool {
+        self.folder.lock().await.is_some()
+    }
+
     /// Asks for a document; `path` holds percent-encoded parts only.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Json> {
         let (status, text) = self.get_text(path, query).await?;
@@ -142,11 +147,11 @@ impl Client {
     ) -> Result<(u16, String), Fault> {
         let url = format!("{base}{path}");
         let fault = |error: reqwest::Error| {
-            let connected = !error.is_connect();
-            let error = anyhow::Error::new(error).context(format!(
-                "cannot reach {base}; start it with `armspan serve` or give --server URL"
-            ));
-            if connected { Fault::Refused(error) } else { Fault::Unreachable(error) }
+            let told = anyhow!(
+                "cannot reach {base}: {}; start it with `armspan serve` or give --server URL",
+                root(&error)
+            );
+            if error.is_connect() { Fault::Unreachable(told) } else { Fault::Refused(told) }
         };
         let answer = self.http.get(&url).query(query).send().await.map_err(fault)?;
         let status = answer.status().as_u16();
@@ -193,7 +198,7 @@ impl Client {
         let base = self.base()?;
         let url = format!("{base}{path}");
         let sent = self.http.post(&url).send().await;
-        let answer = sent.with_context(|| format!("cannot reach {base}"))?;
+        let answer = sent.map_err(|error| anyhow!("cannot reach {base}: {}", root(&error)))?;
         let status = answer.status();
         let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
         match status.as_u16() {
@@ -227,6 +232,19 @@ impl From<Fault> for anyhow::Error {
         match fault {
             Fault::Unreachable(error) | Fault::Refused(error) => error,
         }
+    }
+}
+
+/// What was at the bottom of it, without the layers above.
+fn root(error: &reqwest::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
+    }
+    match deepest.downcast_ref::<std::io::Error>() {
+        Some(io) => io.kind().to_string(),
+        None if error.is_timeout() => "no answer in time".to_owned(),
+        None => deepest.to_string(),
     }
 }
 

@@ -12,12 +12,22 @@ pub const DEMO: &str = "Examples:
 /// `check`.
 pub const CHECK: &str = "Examples:
   armspan check --config armspan.yaml
+  armspan check --config armspan.yaml --dry-run spans.json
   armspan check --print-schema > armspan.schema.json";
 /// `status`.
 pub const STATUS: &str = "Examples:
   armspan status
   armspan status --data ./armspan-data           # no server has to run
   armspan status -o json | jq .rejected";
+/// `doctor`.
+pub const DOCTOR: &str = "Examples:
+  armspan doctor                                 # of the running server
+  armspan doctor traces.json logs.json";
+/// `plan`.
+pub const PLAN: &str = "Examples:
+  armspan plan --baseline 0.8 --effect 0.03 --units-per-day 2000
+  armspan plan --baseline 0.01 --margin 0.005 --units-per-day 2000 --claims 6
+  armspan plan --sd 1.4 --effect 0.2             # a latency, in seconds";
 /// `explain`.
 pub const EXPLAIN: &str = "Examples:
   armspan explain spans.json

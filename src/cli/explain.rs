@@ -260,7 +260,7 @@ fn tokens(tokens: &Tokens) -> Json {
 }
 
 /// What a trustworthy run would have and this call has not.
-fn missing(full: &FacetSet, explained: &Explained) -> Vec<String> {
+pub(super) fn missing(full: &FacetSet, explained: &Explained) -> Vec<String> {
     let required = identify::required(std::iter::once(full));
     let mut out: Vec<String> = required
         .filter(|field| !identify::is_present(full, *field))

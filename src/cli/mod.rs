@@ -7,11 +7,14 @@ mod check;
 mod client;
 mod compare;
 pub mod demo;
+mod doctor;
+mod dry_run;
 mod examples;
 mod explain;
 mod export;
 mod gate;
 mod man;
+mod plan;
 pub mod print;
 mod progress;
 pub mod read;
@@ -44,10 +47,19 @@ pub fn run(args: &Args) -> ExitCode {
         // A reader that has seen enough, such as `head`, is no error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(stderr(), "error: {error:#}");
+            let _ = writeln!(stderr(), "error: {}", told(&error));
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// An error with its causes; one that already ends in its cause does not say it twice.
+fn told(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| match text.ends_with(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -62,8 +74,9 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Explain(files) => return explain::explain(files, args.output),
         Command::Replay(replay) => return replay::replay(replay, args.output),
         Command::Check(check) => {
-            check::check(check, args.output, &mut stdout().lock(), &mut stderr())?;
+            return check::check(check, args.output, &mut stdout().lock(), &mut stderr());
         }
+        Command::Plan(plan) => print_data(args, &plan::plan(plan)?)?,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
         }
@@ -82,6 +95,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             return runtime()?.block_on(watch::watch(watch, args.output));
         }
         Command::Status(_)
+        | Command::Doctor(_)
         | Command::Arms { .. }
         | Command::Experiments { .. }
         | Command::Runs { .. } => {
@@ -105,6 +119,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn ask(command: &Command) -> Result<Data> {
     match command {
         Command::Status(server) => read::status(&Client::new(server)?).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
         Command::Arms { command: Arms::Status { experiment, server } } => {
             read::arms(&Client::new(server)?, experiment).await
         }
@@ -129,6 +144,14 @@ async fn ask(command: &Command) -> Result<Data> {
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("no space");
+        let error = anyhow::Error::new(inner).context("cannot write: no space").context("stopped");
+        assert_eq!(told(&error), "stopped: cannot write: no space");
+        assert_eq!(told(&anyhow::anyhow!("a").context("b")), "b: a");
+    }
 
     #[test]
     fn a_server_that_is_not_there_is_an_error_that_says_what_to_do() {

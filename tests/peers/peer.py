@@ -129,11 +129,11 @@ class Server:
 
 
 class Demo:
-    """`armspan demo` with its day of history, on ports that it finds itself; its live traffic goes on."""
+    """`armspan demo` with its day of history, on ports that it finds itself."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, *flags, **more):
         self.told = folder / "demo.log"
-        self.process = start([binary(), "demo", *flags], self.told)
+        self.process = start([binary(), "demo", *flags], self.told, **more)
         wait(self.address, "the demo to serve", 100, self.told.read_text)
         self.web = self.address()
 

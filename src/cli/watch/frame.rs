@@ -60,10 +60,14 @@ fn body(screen: &Screen, theme: Theme, columns: usize, rows: usize) -> Vec<Line<
 
 fn header(screen: &Screen, theme: Theme) -> Vec<Span<'static>> {
     let experiment = screen.experiment();
-    let live = experiment.state == "live";
+    let live = experiment.state == "live" && !screen.seen.offline;
     let ago = screen.quiet_for().map(|age| format!(", last span {} ago", human::age(age)));
     let mark = if live { "●" } else { "○" };
-    let state = format!("{mark} {}{}", clean(&experiment.state), ago.unwrap_or_default());
+    let state = match screen.seen.offline {
+        true => "no server runs".to_owned(),
+        false => clean(&experiment.state),
+    };
+    let state = format!("{mark} {state}{}", ago.unwrap_or_default());
     let mut parts = vec![
         Span::styled(clean(&experiment.name), theme.strong()),
         Span::styled(state, if live { theme.good() } else { theme.warning() }),

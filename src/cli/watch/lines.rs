@@ -59,6 +59,9 @@ pub async fn run(client: &Client, args: &Watch, format: Format, first: Seen) -> 
         writeln!(stdout(), "at,kind,experiment,site,arm,name,from,to,text")?;
     }
     print(&beginning(&last, site), format)?;
+    if last.offline {
+        writeln!(stderr(), "no server runs: these are the figures at the end of the log")?;
+    }
     loop {
         tokio::select! {
             _ = due.tick() => {}

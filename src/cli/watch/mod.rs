@@ -35,6 +35,8 @@ pub struct Seen {
     pub notices: Vec<Notice>,
     /// Log time of the server, RFC 3339.
     pub log_time: String,
+    /// No server runs: the figures are those at the end of a log.
+    pub offline: bool,
 }
 
 /// Runs it.
@@ -73,7 +75,8 @@ async fn ask(client: &Client, experiment: &str) -> Result<Seen> {
     });
     let refused: Vec<(Reject, u64)> = refused.collect();
     let notices = trust::notices(&experiment, &status.engine, &refused);
-    Ok(Seen { experiment, notices, log_time: status.log_time })
+    let offline = client.is_offline().await;
+    Ok(Seen { experiment, notices, log_time: status.log_time, offline })
 }
 
 /// Now, by the clock of this machine.

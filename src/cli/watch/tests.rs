@@ -88,7 +88,12 @@ pub fn experiment() -> Json {
 /// An answer with that.
 pub fn seen(experiment: &Json) -> Seen {
     let experiment = serde_json::from_value(experiment.clone()).expect("an experiment");
-    Seen { experiment, notices: Vec::new(), log_time: "2026-11-23T14:02:12Z".into() }
+    Seen {
+        experiment,
+        notices: Vec::new(),
+        log_time: "2026-11-23T14:02:12Z".into(),
+        offline: false,
+    }
 }
 
 fn screen() -> Screen {
@@ -153,6 +158,14 @@ fn figures_of_a_server_that_is_gone_stay_and_are_marked() {
     insta::assert_snapshot!("stale", text(&screen, 80, 24));
     screen.answer(Ok(seen(&experiment())), NOW + 92 * SECOND);
     assert!(!text(&screen, 80, 24).contains("stale"));
+}
+
+#[test]
+fn a_folder_without_a_server_is_not_taken_for_live() {
+    let mut screen = screen();
+    screen.seen.offline = true;
+    let shown = text(&screen, 80, 24);
+    assert!(shown.contains("○ no server runs") && !shown.contains("live"), "{shown}");
 }
 
 #[test]
