@@ -193,9 +193,10 @@ pub struct Doctor {
 /// `plan`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(group(clap::ArgGroup::new("size").required(true).args(["effect", "margin"])))]
+#[command(group(clap::ArgGroup::new("spread").required(true).args(["baseline", "sd"])))]
 pub struct Plan {
     /// Control's level of a share or rate, such as 0.8.
-    #[arg(long, value_name = "SHARE", conflicts_with = "sd")]
+    #[arg(long, value_name = "SHARE")]
     pub baseline: Option<f64>,
     /// Standard deviation of a unit's value, for a metric that is no share.
     #[arg(long, value_name = "NUMBER")]

@@ -225,7 +225,6 @@ mod tests {
     #[test]
     fn what_cannot_be_planned_is_told() {
         for (line, wanted) in [
-            ("armspan plan --effect 0.1", "--baseline"),
             ("armspan plan --effect 0 --baseline 0.5", "for ever"),
             ("armspan plan --effect 0.1 --baseline 80", "--sd"),
             ("armspan plan --effect 0.1 --sd 1 --power 1", "--power"),

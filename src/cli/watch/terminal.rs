@@ -30,10 +30,13 @@ impl Drop for Borrowed {
     }
 }
 
+/// What a question led to.
+type Answer = Result<Box<Seen>, String>;
+
 /// What happens.
 enum Happened {
     Event(Event),
-    Answer(Result<Seen, String>),
+    Answer(Answer),
     Due,
     Second,
     Signal,
@@ -55,7 +58,7 @@ pub async fn run(client: Arc<Client>, args: &Watch, first: Seen) -> Result<ExitC
             Happened::Answer(answer) => {
                 // What was under way when the pause began is not shown.
                 if !screen.paused {
-                    screen.answer(answer, now());
+                    screen.answer(answer.map(|seen| *seen), now());
                 }
                 Wish::Draw
             }
@@ -78,7 +81,7 @@ struct Source {
     client: Arc<Client>,
     experiment: String,
     events: mpsc::UnboundedReceiver<Event>,
-    answers: (mpsc::Sender<Result<Seen, String>>, mpsc::Receiver<Result<Seen, String>>),
+    answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// A question is under way.
     asking: bool,
     due: Interval,
@@ -134,7 +137,8 @@ impl Source {
         let (client, name, to) =
             (self.client.clone(), self.experiment.clone(), self.answers.0.clone());
         tokio::spawn(async move {
-            let answer = ask(&client, &name).await.map_err(|error| format!("{error:#}"));
+            let answer = ask(&client, &name).await.map(Box::new);
+            let answer = answer.map_err(|error| format!("{error:#}"));
             // Nobody waits for it when the screen is closed.
             let _ = to.send(answer).await;
         });

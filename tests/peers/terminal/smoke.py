@@ -12,10 +12,11 @@ import subprocess
 import tempfile
 import time
 
-from peer import Demo, binary, check, end, fetch, finish, wait
+from peer import Demo, Server, binary, check, end, fetch, finish, wait
 
 EXPERIMENT = "support-bot"
-COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-9][0-9;]*m")
+# 39 and 49 are the terminal's own colours.
+COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:[34][0-8]|9[0-7])[0-9;]*m")
 
 
 class Terminal:
@@ -153,6 +154,23 @@ def killed(folder, demo, terminal, watch_data, data):
     given_back(terminal, 0)
 
 
+def comes_back(folder, data):
+    """A server that is killed and started again."""
+    again = folder / "again"
+    shutil.copytree(data, again / "data")
+    server = Server(again, "experiments_auto: true\n")
+    terminal = Terminal(folder, 100, 30, f"{binary()} arms watch {EXPERIMENT} --interval 300ms --server {server.web}")
+    terminal.shows("answer_ok")
+    server.kill()
+    terminal.shows("stale: figures of .*connection refused")
+    server.start()
+    wait(lambda: "stale" not in terminal.text() and "answer_ok" in terminal.text(), "fresh figures", 20, terminal.text)
+    check("a server that comes back is asked again", terminal.lines()[-1].endswith("UTC"), True)
+    terminal.press("q")
+    given_back(terminal, 0)
+    check("its end is as it should be", server.stop(), 0)
+
+
 def pages(folder):
     done = subprocess.run([binary(), "man", folder / "man"], capture_output=True, text=True, timeout=60)
     check("manual pages are written", done.returncode, 0)
@@ -184,4 +202,5 @@ with tempfile.TemporaryDirectory() as folder:
     sizes(terminal)
     ends(folder, f"{watch} --data {data}")
     killed(folder, demo, terminal, f"{watch} --data {data}", data)
+    comes_back(folder, data)
 finish()
