@@ -189,6 +189,11 @@ mod tests {
     }
 
     #[test]
+    fn what_would_turn_a_line_around_is_not_obeyed() {
+        assert_eq!(clean("a\u{202e}b\u{2066}\u{7}é日"), "a\u{fffd}b\u{fffd}\u{fffd}é日");
+    }
+
+    #[test]
     fn every_format_keeps_its_syntax() {
         assert_eq!(printed(Format::Csv), "arm,calls\n\"a|\"\"b\"\",\u{fffd}[31m\",12\n");
         assert_eq!(printed(Format::Jsonl), "{\"arm\":\"a\"}\n");

@@ -2,6 +2,7 @@
 size; keys work; whatever ends it gives the terminal back; figures of a killed server stay and are marked. A folder
 whose server was killed shows the same figures as `arms status`. Manual pages have nothing for `man` to warn of."""
 
+import atexit
 import csv
 import io
 import os
@@ -25,6 +26,8 @@ class Terminal:
     def __init__(self, folder, columns, rows, command):
         self.socket = str(folder / f"tmux-{time.monotonic_ns()}")
         self.size = (columns, rows)
+        # A proof that fails leaves no terminal behind.
+        atexit.register(self.close)
         line = f"echo BEFORE; {command}; echo EXIT $?; exec sleep 1000"
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "sh", "-c", line)
 
@@ -159,6 +162,9 @@ def comes_back(folder, data):
     again = folder / "again"
     shutil.copytree(data, again / "data")
     server = Server(again, "experiments_auto: true\n")
+    # Its end leaves a snapshot: the next start is quick.
+    check("a server on the folder of a killed one ends well", server.stop(), 0)
+    server.start()
     terminal = Terminal(folder, 100, 30, f"{binary()} arms watch {EXPERIMENT} --interval 300ms --server {server.web}")
     terminal.shows("answer_ok")
     server.kill()
