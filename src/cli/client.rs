@@ -15,6 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde_json::Value as Json;
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -51,6 +52,8 @@ pub struct Client {
     http: reqwest::Client,
     /// The routes over the folder, once it was read.
     folder: Mutex<Option<Router>>,
+    /// Says nothing on standard error: a screen is there.
+    quiet: AtomicBool,
 }
 
 // === impl Client ===
@@ -74,7 +77,7 @@ impl Client {
             place => place,
         };
         let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
-        Ok(Client { place, http, folder: Mutex::default() })
+        Ok(Client { place, http, folder: Mutex::default(), quiet: AtomicBool::new(false) })
     }
 
     /// The same, for what only a running server can do.
@@ -95,6 +98,11 @@ impl Client {
                 Ok(address(Path::new(DATA_DEFAULT))?.unwrap_or(WEB_DEFAULT.to_owned()))
             }
         }
+    }
+
+    /// Says nothing on standard error any more: the terminal is a screen now.
+    pub(super) fn hush(&self) {
+        self.quiet.store(true, Relaxed);
     }
 
     /// Whether the last answer came from a folder that no server has.
@@ -179,13 +187,15 @@ impl Client {
         if let Some(router) = &*kept {
             return Ok(router.clone());
         }
-        if self.place == Place::Default {
+        let quiet = self.quiet.load(Relaxed);
+        if self.place == Place::Default && !quiet {
             writeln!(stderr(), "no server runs: reading {DATA_DEFAULT}")?;
         }
         let dir = dir.to_owned();
         let read = tokio::task::spawn_blocking(move || {
-            let progress = progress::Counter::new("entries read");
-            let state = folder::state(&dir, &|done| progress.at(done));
+            let progress = (!quiet).then(|| progress::Counter::new("entries read"));
+            let seen = |done| progress.iter().for_each(|progress| progress.at(done));
+            let state = folder::state(&dir, &seen);
             state.with_context(|| format!("cannot read {}", dir.display()))
         });
         let state = read.await??;

@@ -17,6 +17,9 @@ use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use tokio::time::MissedTickBehavior;
 
+/// Said of a folder.
+const OFFLINE: &str = "no server runs: these are the figures at the end of the log";
+
 /// One line.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Event {
@@ -60,7 +63,7 @@ pub async fn run(client: &Client, args: &Watch, format: Format, first: Seen) -> 
     }
     print(&beginning(&last, site), format)?;
     if last.offline {
-        writeln!(stderr(), "no server runs: these are the figures at the end of the log")?;
+        writeln!(stderr(), "{OFFLINE}")?;
     }
     loop {
         tokio::select! {
@@ -76,8 +79,11 @@ pub async fn run(client: &Client, args: &Watch, format: Format, first: Seen) -> 
         };
         match answer {
             Ok(seen) => {
-                if gone {
+                if gone || (last.offline && !seen.offline) {
                     writeln!(stderr(), "the server is back")?;
+                }
+                if seen.offline && !last.offline {
+                    writeln!(stderr(), "{OFFLINE}")?;
                 }
                 gone = false;
                 print(&changed(&last, &seen, site), format)?;

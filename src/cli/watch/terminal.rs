@@ -45,6 +45,7 @@ enum Happened {
 
 /// Shows the experiment until a key or a signal ends it.
 pub async fn run(client: Arc<Client>, args: &Watch, first: Seen) -> Result<ExitCode> {
+    client.hush();
     let mut source = Source::new(client, args)?;
     let mut screen = Screen::new(first, args.site.as_deref(), now());
     let theme = Theme::from_env();
