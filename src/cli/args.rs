@@ -82,8 +82,10 @@ pub enum Command {
         command: Runs,
     },
     /// Whether an experiment may ship: exit code 0, 10 (fails), 11 (not decided), 12 (cannot say)
+    #[command(after_help = examples::GATE)]
     Gate(super::gate::Args),
     /// An experiment as a comment for a pull request, a page, JUnit XML or JSON
+    #[command(after_help = examples::REPORT)]
     Report(super::report::Args),
     /// Drive the engine from OTLP files or from our own log
     #[command(after_help = examples::REPLAY)]

@@ -41,6 +41,15 @@ pub const ARMS_WATCH: &str = "Examples:
   armspan arms watch support-bot
   armspan arms watch support-bot --server http://armspan.internal:4390
   armspan arms watch support-bot -o jsonl | jq 'select(.kind == \"verdict\")'";
+/// `gate`.
+pub const GATE: &str = "Examples:
+  armspan gate --experiment support-bot          # exit code 0, 10 or 12
+  armspan gate --experiment support-bot --arm B --wait 30m --fail-on inconclusive
+  armspan gate --experiment support-bot --junit gate.xml --data ./armspan-data";
+/// `report`.
+pub const REPORT: &str = "Examples:
+  armspan report --experiment support-bot --format markdown > comment.md
+  armspan report --experiment support-bot --format html --out report.html";
 /// `experiments list`.
 pub const EXPERIMENTS_LIST: &str = "Examples:
   armspan experiments list

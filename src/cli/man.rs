@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "Examples:\n";
 
 /// What every page says of exit codes.
-const EXITS: [(&str, &str); 5] = [
+const EXITS: [(&str, &str); 8] = [
     ("0", "it went well"),
     ("1", "an error, which is told on standard error"),
     ("2", "the command line is wrong"),
+    ("10", "the gate failed: a guardrail is breached or a quality metric regressed"),
+    ("11", "the gate is inconclusive, with --fail-on inconclusive"),
+    ("12", "the evidence is insufficient or invalid, or there is nothing to judge"),
     ("74", "the disk failed: what was acknowledged is kept, nothing more is taken"),
     ("130", "interrupted"),
 ];

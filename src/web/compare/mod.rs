@@ -80,7 +80,7 @@ pub fn page(found: &Comparison) -> Markup {
 
 fn side(which: &str, id: &str, side: &RunSide) -> Markup {
     html! { tr {
-        th scope="row" { (which) " " a.run href=(format!("/runs/{}?epoch={}", part(id), side.epoch)) { (human::run(id)) } }
+        th scope="row" { (which) " " a href=(format!("/runs/{}?epoch={}", part(id), side.epoch)) { code { (human::run(id)) } } }
         td { (short(&side.experiment)) }
         td { (short(&side.site)) }
         td { (short(&side.arm)) @if side.control { span.tag { "control" } } }

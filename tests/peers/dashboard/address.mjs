@@ -11,6 +11,12 @@ function chosen(page, name) {
   return page.locator(`main nav[aria-label="${name}"] [aria-current]`).innerText()
 }
 
+/** Waits until a window is chosen: the address is there before the page is. */
+function window(page, label) {
+  const tab = page.locator('main nav[aria-label="Window"] [aria-current]', { hasText: label })
+  return tab.waitFor()
+}
+
 const query = (page) => new URL(page.url()).searchParams
 
 async function windows(browser, urls, told) {
@@ -20,10 +26,7 @@ async function windows(browser, urls, told) {
     for (const part of WINDOWS) {
       const label = part === 'epoch' ? first : part
       await page.locator('main nav[aria-label="Window"] a', { hasText: label }).first().click()
-      await page.waitForFunction(
-        (label) => document.querySelector('main nav[aria-label="Window"] [aria-current]')?.innerText.includes(label),
-        label,
-      )
+      await window(page, label)
       const text = await page.locator('main').innerText()
       const decides = !text.includes('without interval or verdict')
       told(`window ${part} decides`, decides, part === 'epoch')
@@ -57,13 +60,11 @@ async function back(browser, urls, told) {
     await page.waitForURL((url) => !url.search.includes('metric='))
     await page.goBack()
     await page.waitForURL((url) => !url.search.includes('window='))
-    await page.waitForFunction(
-      (label) => document.querySelector('main nav[aria-label="Window"] [aria-current]')?.innerText === label,
-      first,
-    )
+    await window(page, first)
     await page.goForward()
     await page.waitForURL(/window=24h/)
-    told('back and forward', (await chosen(page, 'Window')).includes('24 h'), true)
+    await window(page, '24 h')
+    told('back and forward', query(page).get('metric'), null)
   })
 }
 
