@@ -9,6 +9,8 @@ const COUNTED = ['Document', 'Stylesheet', 'Script']
 export async function weigh(browser, url, check) {
   const { page, close } = await browser.open(url)
   try {
+    // What the visit before still fetches is not counted.
+    await page.goto('about:blank')
     const wire = await page.context().newCDPSession(page)
     const kinds = new Map()
     let bytes = 0
