@@ -133,8 +133,9 @@
 
   // === links within a page change only what differs, and the place stays ===
   const go = async (href, push) => {
+    // The source says where to look for extensions: without it the page would be put into itself.
     const url = new URL(href, location.href);
-    const swap = { target: "#main", select: "#main", swap: "morph:outerHTML show:none" };
+    const swap = { source: "#main", target: "#main", select: "#main", swap: "morph:outerHTML show:none" };
     await htmx.ajax("GET", url.pathname + url.search, swap);
     if (push) history.pushState(null, "", url);
     if (url.hash) byId(url.hash.slice(1))?.scrollIntoView({ block: "start" });
