@@ -22,19 +22,20 @@
     charts(true);
   };
 
-  // === charts: their script comes when one of them is near ===
+  // === charts: their script comes when somebody points at one; the SVG shows the same ===
   const script = document.currentScript.dataset.chartScript;
   let fetched = false;
   const charts = (anew) => { if (typeof armspanChart !== "undefined") armspanChart.all(anew); };
-  const near = new IntersectionObserver((entries) => {
-    if (fetched || !entries.some((entry) => entry.isIntersecting)) return;
+  const pointed = (event) => {
+    if (fetched || !event.target.closest?.("[data-chart]")) return;
     fetched = true;
     const tag = document.createElement("script");
     tag.src = script;
     tag.onload = () => charts(false);
     document.head.append(tag);
-  }, { rootMargin: "200px" });
-  const watch = () => { if (!fetched) document.querySelectorAll("[data-chart]").forEach((figure) => near.observe(figure)); };
+  };
+  document.addEventListener("pointerover", pointed);
+  document.addEventListener("focusin", pointed);
 
   // === live ===
   const PAUSE = 2000;
@@ -80,7 +81,7 @@
     if (event.detail.xhr.status >= 400) { event.detail.shouldSwap = false; state("reconnecting", "off"); }
   });
   document.addEventListener("htmx:sendError", () => state("reconnecting", "off"));
-  document.addEventListener("htmx:afterSettle", () => { charts(false); watch(); age(); pick(); });
+  document.addEventListener("htmx:afterSettle", () => { charts(false); age(); pick(); });
 
   // === ages ===
   const said = (seconds) => seconds < 120 ? `${seconds} s ago`
@@ -171,7 +172,6 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts(true));
   addEventListener("resize", () => { if (typeof armspanChart !== "undefined") armspanChart.resize(); });
   showTheme();
-  watch();
   age();
   setInterval(age, 1000);
   listen();
