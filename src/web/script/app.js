@@ -134,8 +134,8 @@
 
   // === links within a page change only what differs, and the place stays ===
   const go = async (href, push) => {
-    // The source says where to look for extensions: without it the page would be put into itself.
     const url = new URL(href, location.href);
+    // The source says where to look for extensions: without it the page would be put into itself.
     const swap = { source: "#main", target: "#main", select: "#main", swap: "morph:outerHTML show:none" };
     await htmx.ajax("GET", url.pathname + url.search, swap);
     if (push) history.pushState(null, "", url);

@@ -11,7 +11,7 @@ const SOON = 15_000
 export async function live(browser, plan, all, check) {
   const urls = Object.fromEntries(all.map((page) => [page.name, page.url]))
   const told = (what, seen, expected) => check(`${plan.scenario} live: ${what}`, seen, expected)
-  const parts = { fresh, still, keys, copies, motion, colours }
+  const parts = { fresh, still, keys, copies, cursor, motion, colours }
   for (const [name, part] of Object.entries({ ...parts, ...address, ...plain })) {
     try {
       await part(browser, urls, told)
@@ -133,6 +133,18 @@ async function copies(browser, urls, told) {
       told(`${name}: what is copied`, pair[0] === pair[1] && pair[0].startsWith('## Run '), true)
     })
   }
+}
+
+/** A chart that is pointed at gets a cursor, and keeps it over an update. */
+async function cursor(browser, urls, told) {
+  await on(browser, urls.experiment, told, async (page) => {
+    const chart = page.locator('[data-chart]').first()
+    await chart.scrollIntoViewIfNeeded()
+    await chart.hover()
+    await chart.locator('canvas').waitFor()
+    await changes(page, calls, 'the number of calls')
+    told('charts drawn over an update', await chart.locator('canvas').count(), 1)
+  })
 }
 
 /** Who asked for less motion gets none. */
