@@ -7,7 +7,7 @@ use crate::model::id::{Nanos, rfc3339};
 use crate::model::view::{Band, BandPoint};
 use crate::web::chart::{self, Scale};
 use crate::web::human;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde_json::json;
 
 /// Arms drawn in one chart: more cannot be told apart.
@@ -132,7 +132,8 @@ fn figure(bands: &[Band], scale: &Scale, marks: &[(Nanos, String)], shown: Shown
                 div.plot #series-plot data-keep="" {}
             }
             div.xlabels aria-hidden="true" { span { (human::minute(&rfc3339(scale.from))) } span { (human::minute(&rfc3339(scale.to))) " UTC" } }
-            script type="application/json" id="series-data" { (PreEscaped(data(bands, scale, marks))) }
+            // Not a script: an update takes scripts out.
+            div #series-data hidden { (data(bands, scale, marks)) }
         }
     }
 }
@@ -199,8 +200,7 @@ fn data(bands: &[Band], scale: &Scale, marks: &[(Nanos, String)]) -> String {
         "arms": arms,
         "marks": marks.iter().map(|(at, what)| json!([seconds(at), what])).collect::<Vec<_>>(),
     });
-    // Inside a script element only its end tag has a meaning.
-    document.to_string().replace('<', "\\u003c")
+    document.to_string()
 }
 
 /// Six digits: more than a screen has.

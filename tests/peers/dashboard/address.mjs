@@ -80,8 +80,8 @@ async function change(browser, urls, told) {
     await page.waitForURL(/after=/)
     const diff = page.locator('#diff')
     await diff.waitFor()
+    await page.locator('main', { hasText: 'Only after' }).waitFor()
     told('it restricts to what came after', Boolean(query(page).get('after')), true)
-    told('and says so', (await page.locator('main').innerText()).includes('Only after'), true)
     const box = await diff.boundingBox()
     const height = page.viewportSize().height
     told('and the diff is in sight', box !== null && box.y < height && box.y + box.height > 0, true)

@@ -139,6 +139,7 @@ async function copies(browser, urls, told) {
 async function cursor(browser, urls, told) {
   await on(browser, urls.experiment, told, async (page) => {
     const chart = page.locator('[data-chart]').first()
+    await changes(page, calls, 'the number of calls')
     await chart.scrollIntoViewIfNeeded()
     await chart.hover()
     await chart.locator('canvas').waitFor()
