@@ -32,6 +32,22 @@ pub struct Row<'a> {
     pub control: Option<f64>,
 }
 
+/// What is drawn on an axis.
+pub struct Drawn<'a> {
+    /// What it is.
+    pub title: String,
+    /// The same figures in words.
+    pub says: String,
+    /// The estimate.
+    pub estimate: f64,
+    /// The bounds of its interval; open where there is none.
+    pub bounds: (Option<f64>, Option<f64>),
+    /// Where it is beyond its margin.
+    pub margin: Option<f64>,
+    /// The state of its verdict.
+    pub state: &'a str,
+}
+
 // === impl Axis ===
 
 impl Axis {
@@ -59,6 +75,12 @@ impl Axis {
         (room > 0.0).then_some(Axis { low: low - room, high: high + room })
     }
 
+    /// With zero in its middle, as far as a value reaches.
+    pub fn about_zero(far: f64) -> Self {
+        let far = if far > 0.0 { far * 1.12 } else { 1.0 };
+        Axis { low: -far, high: far }
+    }
+
     fn x(&self, value: f64) -> f64 {
         let share = (value - self.low) / (self.high - self.low);
         EDGE + share.clamp(0.0, 1.0) * (WIDTH - 2.0 * EDGE)
@@ -78,22 +100,36 @@ impl Axis {
 /// One row.
 pub fn row(axis: &Axis, row: &Row<'_>) -> Markup {
     let Some(difference) = &row.line.difference else { return html! {} };
-    let unit = row.line.unit.as_str();
     let margin = margin(row.line, row.control);
-    let title = format!("{} in {} minus {}", row.line.name, row.arm, difference.from);
-    let (from, to) = ends(axis, difference);
-    let state = row.line.verdict.as_ref().map_or("inconclusive", |v| v.state.as_str());
-    let class = format!("forest {}", super::verdict::class_of(state));
+    draw(
+        axis,
+        &Drawn {
+            title: format!("{} in {} minus {}", row.line.name, row.arm, difference.from),
+            says: says(difference, margin, &row.line.unit),
+            estimate: difference.estimate,
+            bounds: (difference.lower, difference.upper),
+            margin,
+            state: row.line.verdict.as_ref().map_or("inconclusive", |v| v.state.as_str()),
+        },
+    )
+}
+
+/// Draws an interval on an axis.
+pub fn draw(axis: &Axis, drawn: &Drawn<'_>) -> Markup {
+    let (lower, upper) = drawn.bounds;
+    let from = axis.x(lower.unwrap_or(f64::NEG_INFINITY));
+    let to = axis.x(upper.unwrap_or(f64::INFINITY));
+    let class = format!("forest {}", super::verdict::class_of(drawn.state));
     html! {
         svg class=(class) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" {
-            title { (title) }
-            desc { (says(difference, margin, unit)) }
-            @if let Some(margin) = margin { (tolerated(axis, margin)) }
+            title { (drawn.title) }
+            desc { (drawn.says) }
+            @if let Some(margin) = drawn.margin { (tolerated(axis, margin)) }
             line.zero x1=(px(axis.x(0.0))) x2=(px(axis.x(0.0))) y1="1" y2=(px(HEIGHT - 1.0)) {}
             line.interval x1=(px(from)) x2=(px(to)) y1=(px(MIDDLE)) y2=(px(MIDDLE)) {}
-            @if is_open(difference.lower, axis.low, |v, end| v < end) { (arrow(from, -1.0)) } @else { (cap(from)) }
-            @if is_open(difference.upper, axis.high, |v, end| v > end) { (arrow(to, 1.0)) } @else { (cap(to)) }
-            (point(axis.x(difference.estimate), state))
+            @if is_open(lower, axis.low, |v, end| v < end) { (arrow(from, -1.0)) } @else { (cap(from)) }
+            @if is_open(upper, axis.high, |v, end| v > end) { (arrow(to, 1.0)) } @else { (cap(to)) }
+            (point(axis.x(drawn.estimate), drawn.state))
         }
     }
 }
@@ -116,12 +152,6 @@ fn says(difference: &Difference, margin: Option<f64>, unit: &str) -> String {
     let margin = margin.map(|margin| human::difference(margin, unit));
     let margin = margin.map_or(String::new(), |margin| format!("; margin {margin}"));
     format!("{}, {interval}{at}{margin}", human::difference(difference.estimate, unit))
-}
-
-fn ends(axis: &Axis, difference: &Difference) -> (f64, f64) {
-    let lower = difference.lower.unwrap_or(f64::NEG_INFINITY);
-    let upper = difference.upper.unwrap_or(f64::INFINITY);
-    (axis.x(lower), axis.x(upper))
 }
 
 fn is_open(bound: Option<f64>, end: f64, beyond: impl Fn(f64, f64) -> bool) -> bool {

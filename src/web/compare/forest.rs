@@ -1,15 +1,9 @@
-//! One row of a forest plot: the difference of a metric with its interval about zero, as a small
-//! SVG that needs no script. It says in words what it draws; an end that is open runs to the frame
-//! and has an arrow.
+//! The difference of a metric between two runs as one row of a forest plot: each on an axis of its
+//! own, as metrics have units of their own. It says in words what it draws.
 
 use crate::compare::MetricContrast;
+use crate::web::forest::{Axis, Drawn, draw};
 use maud::{Markup, html};
-
-/// Size of the drawing, in its own units.
-const WIDTH: f64 = 160.0;
-const HEIGHT: f64 = 20.0;
-/// Room left and right of the widest end, as a share of the half.
-const ROOM: f64 = 0.12;
 
 /// The drawing; nothing when there is no difference to draw.
 pub(super) fn row(name: &str, [a, b]: [&str; 2], metric: &MetricContrast) -> Markup {
@@ -18,34 +12,18 @@ pub(super) fn row(name: &str, [a, b]: [&str; 2], metric: &MetricContrast) -> Mar
     };
     let known = metric.lower.is_some() || metric.upper.is_some();
     let ends = [Some(estimate), metric.lower, metric.upper];
-    let widest = ends.into_iter().flatten().fold(0.0_f64, |most, end| most.max(end.abs()));
-    let x = |value: f64| px(WIDTH / 2.0 + place(value, widest) * WIDTH / 2.0);
-    let low = metric.lower.map_or(px(0.0), x);
-    let high = metric.upper.map_or(px(WIDTH), x);
-    let middle = px(HEIGHT / 2.0);
-    html! {
-        svg.forest viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" {
-            title { (name) ": " (b) " − " (a) " " (metric.signed(Some(estimate))) }
-            desc { (says(metric)) }
-            line.zero x1=(px(WIDTH / 2.0)) x2=(px(WIDTH / 2.0)) y1="0" y2=(HEIGHT) {}
-            @if known {
-                line.whisker x1=(low) x2=(high) y1=(middle) y2=(middle) {}
-                (end(metric.lower.map(x), 0.0, 6.0))
-                (end(metric.upper.map(x), WIDTH, WIDTH - 6.0))
-            }
-            circle.point cx=(x(estimate)) cy=(middle) r="3.5" {}
-        }
-    }
-}
-
-/// A bar where an interval ends, an arrow where it does not.
-fn end(at: Option<String>, edge: f64, back: f64) -> Markup {
-    html! {
-        @match at {
-            Some(x) => line.whisker x1=(x) x2=(x) y1="5" y2="15" {},
-            None => path.whisker d=(format!("M{back} 5L{edge} 10L{back} 15")) {},
-        }
-    }
+    let far = ends.into_iter().flatten().fold(0.0_f64, |most, end| most.max(end.abs()));
+    // Without an interval there is a point, and no arrows that would say it is open.
+    let point = (Some(estimate), Some(estimate));
+    let drawn = Drawn {
+        title: format!("{name}: {b} − {a} {}", metric.signed(Some(estimate))),
+        says: says(metric),
+        estimate,
+        bounds: if known { (metric.lower, metric.upper) } else { point },
+        margin: None,
+        state: "inconclusive",
+    };
+    draw(&Axis::about_zero(far), &drawn)
 }
 
 fn says(metric: &MetricContrast) -> String {
@@ -57,15 +35,6 @@ fn says(metric: &MetricContrast) -> String {
         _ => "; it includes no difference",
     };
     format!("Interval {}{zero}.", metric.interval())
-}
-
-/// Where a value lies, −1 to 1 about zero.
-fn place(value: f64, widest: f64) -> f64 {
-    if widest > 0.0 { (value / (widest * (1.0 + ROOM))).clamp(-1.0, 1.0) } else { 0.0 }
-}
-
-fn px(value: f64) -> String {
-    format!("{value:.1}")
 }
 
 #[cfg(test)]
@@ -93,18 +62,17 @@ mod tests {
         let text = drawn(&metric(0.05, Some(-0.02), Some(0.12)));
         assert!(text.contains("<title>m&lt;i&gt;: B&amp; − A +5.00 pp</title>"), "{text}");
         assert!(text.contains("−2.00 to +12.0 pp; it includes no difference."), "{text}");
-        // 80 + 80 · 0.05 / (0.12 · 1.12), and both ends inside the frame.
-        assert!(text.contains("cx=\"109.8\"") && text.contains("x2=\"151.4\""), "{text}");
+        assert!(!text.contains("arrow"), "{text}");
         let text = drawn(&metric(0.05, Some(0.02), Some(0.12)));
         assert!(text.contains("it excludes no difference"), "{text}");
     }
 
     #[test]
-    fn open_ends_and_nothing_at_all_stay_in_the_frame() {
+    fn open_ends_have_an_arrow_and_nothing_at_all_is_not_drawn() {
         let text = drawn(&metric(-0.05, None, Some(-0.01)));
-        assert!(text.contains("M6 5L0 10L6 15") && text.contains("at most −1.00 pp"), "{text}");
+        assert!(text.matches("arrow").count() == 1 && text.contains("at most −1.00 pp"), "{text}");
         let text = drawn(&metric(0.0, None, None));
-        assert!(text.contains("cx=\"80.0\"") && !text.contains("whisker"), "{text}");
+        assert!(text.contains("cx=\"120.0\"") && !text.contains("arrow"), "{text}");
         for value in [f64::NAN, f64::INFINITY] {
             assert!(!drawn(&metric(value, None, None)).contains("<svg"), "{value}");
         }

@@ -184,7 +184,7 @@ fn links(links: &[Link]) -> Markup {
                 span.dim { "call " code { (link.span_id) } }
             } } }
             @if links.iter().all(|link| link.href.is_none()) {
-                p.note { "Set " code { "trace_link" } " in the config to open them in your tracing tool." }
+                p.note { "Set " code { "links.trace" } " in the config to open them in your tracing tool." }
             }
         }
     }
