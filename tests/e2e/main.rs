@@ -11,6 +11,7 @@ mod export;
 mod figures;
 mod forward;
 mod gate;
+mod pages;
 mod payload;
 mod server;
 mod start;
