@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use traffic::{DAY, EXPERIMENT, Traffic};
 
 /// How long the private listener's last request may take to end.
@@ -110,6 +111,7 @@ async fn live(args: &Demo, core: Core, doors: Doors, mut traffic: Traffic) -> Re
     let mut feed = Feed::connect(server.addresses[0]).await?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut at = clock.now() - SECOND;
+    let mut terminated = signal(SignalKind::terminate())?;
     let stopped = tokio::signal::ctrl_c();
     tokio::pin!(stopped);
     loop {
@@ -120,6 +122,7 @@ async fn live(args: &Demo, core: Core, doors: Doors, mut traffic: Traffic) -> Re
                 at = to;
             }
             _ = &mut stopped => break,
+            _ = terminated.recv() => break,
         }
     }
     drop(feed);

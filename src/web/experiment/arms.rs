@@ -50,6 +50,9 @@ fn control_level(sight: &Sight<'_>) -> Option<f64> {
 }
 
 fn axis(sight: &Sight<'_>) -> Option<Axis> {
+    if sight.is_descriptive() {
+        return None;
+    }
     let lines: Vec<&MetricLine> = sight.arms.iter().filter_map(|arm| sight.front(arm)).collect();
     Axis::of(lines.iter().copied(), control_level(sight))
 }
@@ -79,18 +82,21 @@ fn choice(sight: &Sight<'_>) -> Markup {
 
 fn head(sight: &Sight<'_>, axis: Option<&Axis>) -> Markup {
     let unit = sight.arms.iter().find_map(|arm| sight.front(arm)).map_or("", |line| &line.unit);
+    let decides = !sight.is_descriptive();
     html! {
         thead role="rowgroup" { tr role="row" {
             th scope="col" role="columnheader" { "arm" }
-            th scope="col" role="columnheader" { "decision" }
+            @if decides { th scope="col" role="columnheader" { "decision" } }
             th scope="col" role="columnheader" { "model" }
             th.n scope="col" role="columnheader" { "calls · units" }
             th scope="col" role="columnheader" { "split" }
             th.n scope="col" role="columnheader" { (name(sight)) }
-            th scope="col" role="columnheader" { "difference from " (sight.control())
-                @if let Some(axis) = axis { (axis.head(unit)) } }
-            th scope="col" role="columnheader" { "verdict" }
-            th scope="col" role="columnheader" { "guardrails" }
+            @if decides {
+                th scope="col" role="columnheader" { "difference from " (sight.control())
+                    @if let Some(axis) = axis { (axis.head(unit)) } }
+                th scope="col" role="columnheader" { "verdict" }
+                th scope="col" role="columnheader" { "guardrails" }
+            }
             th scope="col" role="columnheader" { "evidence" }
         } }
     }
@@ -105,6 +111,7 @@ fn row(sight: &Sight<'_>, arm: &ArmView, axis: Option<&Axis>) -> Markup {
     let open = sight.asked.is_open(&arm.arm);
     let toggle = sight.asked.toggled(&arm.arm).href(&sight.experiment.name);
     let line = sight.front(arm);
+    let decides = !sight.is_descriptive();
     let says = if open { "Hide all metrics of" } else { "Show all metrics of" };
     html! {
         tr role="row" data-arm=(arm.arm) {
@@ -114,18 +121,20 @@ fn row(sight: &Sight<'_>, arm: &ArmView, axis: Option<&Axis>) -> Markup {
                 @if arm.control { span.tag { "control" } }
                 @if arm.mixed { span.tag { "mixed" } }
             }
-            td role="cell" data-label="decision" { (decision(arm)) }
+            @if decides { td role="cell" data-label="decision" { (decision(arm)) } }
             td.model role="cell" data-label="model" { (short(arm.model.as_deref().unwrap_or("–"))) (runs(arm)) }
             td.n role="cell" data-label="calls · units" { (human::count(arm.calls))
                 div.dim { @if arm.units > 0 { (human::count(arm.units)) " units" } @else { "–" } } }
             td role="cell" data-label="split" { (split(arm)) }
             td.n role="cell" data-label=(name(sight)) { (level(line)) }
-            td.difference role="cell" data-label="difference" { (difference(sight, arm, line, axis)) }
-            td role="cell" data-label="verdict" {
-                @if let Some(verdict) = line.and_then(|line| line.verdict.as_ref()) { (verdict::mark(verdict)) }
-                @else { span.dim { "–" } }
+            @if decides {
+                td.difference role="cell" data-label="difference" { (difference(sight, arm, line, axis)) }
+                td role="cell" data-label="verdict" {
+                    @if let Some(verdict) = line.and_then(|line| line.verdict.as_ref()) { (verdict::mark(verdict)) }
+                    @else { span.dim { "–" } }
+                }
+                td role="cell" data-label="guardrails" { (guardrails(arm)) }
             }
-            td role="cell" data-label="guardrails" { (guardrails(arm)) }
             td role="cell" data-label="evidence" { (grade(&arm.evidence)) }
         }
         @if open { tr.more role="row" { td role="cell" colspan=(COLUMNS) { (more::metrics(sight, arm)) } } }

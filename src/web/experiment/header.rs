@@ -142,12 +142,26 @@ pub fn answer(sight: &Sight<'_>) -> Markup {
                     li {
                         span class=(format!("decision {}", found.action.replace(' ', "-"))) {
                             (verdict::shape(&found.action)) " " (arm.arm) ": " (found.action) }
-                        span.because { @for sentence in because(arm) { (sentence) " " } }
+                        span.because { @match invalid(arm) {
+                            Some(reason) => { "No verdict holds: " (reason) "." },
+                            None => { @for sentence in because(arm) { (sentence) " " } },
+                        } }
                     }
                 } } }
             }
         }
     }
+}
+
+/// Why no verdict of an arm holds; it is said once, not of each metric.
+fn invalid(arm: &ArmView) -> Option<&str> {
+    let mut verdicts = arm.metrics.iter().filter(|line| super::sight::decides(line));
+    let first = verdicts.next()?.verdict.as_ref()?;
+    let reason = first.reasons.first().filter(|_| first.state == "invalid")?;
+    let same = |line: &MetricLine| {
+        line.verdict.as_ref().is_some_and(|verdict| verdict.reasons.first() == Some(reason))
+    };
+    verdicts.all(same).then_some(reason)
 }
 
 /// Sentences that an action rests on: what it is for or waits for, after what quality says.

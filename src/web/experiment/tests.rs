@@ -95,9 +95,9 @@ async fn what_makes_verdicts_invalid_stands_above_them() {
 async fn a_descriptive_window_has_levels_and_no_verdict() {
     let (_, found) = page(demo(), "?window=24h&metric=latency_p95").await;
     assert!(found.contains("1.50 s") && found.contains("1,234"), "figures of the window");
-    for verdict in ["class=\"verdict", "class=\"answer", "svg class=\"forest"] {
-        let table = &found[found.find("id=\"arms-title\"").expect("arms")
-            ..found.find("id=\"rails-title\"").unwrap_or(found.len())];
+    let place = |id: &str| found.find(&format!("id=\"{id}\"")).expect("a section");
+    let table = &found[place("arms-title")..place("series-title")];
+    for verdict in ["class=\"verdict", "class=\"answer", "<svg class=\"forest", "class=\"tile"] {
         assert!(!table.contains(verdict), "{verdict} in a window that decides nothing");
     }
     let (_, mixed) = page(demo(), "?window=all").await;

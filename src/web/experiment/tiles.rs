@@ -1,5 +1,5 @@
 //! Guardrails: for each arm and guardrail that decides, the difference over time against its
-//! threshold, with its state; what is breached comes first.
+//! threshold, with its state; what is breached comes first. A window that decides nothing has none.
 
 use super::series::{marks, within};
 use super::sight::{Sight, line};
@@ -20,6 +20,9 @@ struct Tile<'a> {
 
 /// The tiles.
 pub fn tiles(sight: &Sight<'_>) -> Markup {
+    if sight.is_descriptive() {
+        return html! {};
+    }
     let mut tiles = gather(sight);
     tiles.sort_by_key(|tile| rank(&tile.verdict.state));
     let more = tiles.len().saturating_sub(TILES_MAX);
