@@ -2,8 +2,8 @@
 //! judged one of each score, and one at random. Each is a maximum, so the order in which calls
 //! come does not matter; a call that is taken back stays until a greater one comes.
 
-use super::run::Quantities;
 use crate::engine::fact::{CallFact, Fact};
+use crate::model::metric::Origin;
 use crate::model::{Nanos, SpanId, Sym, TraceId};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -41,6 +41,44 @@ pub struct Ends {
     /// The highest.
     pub highest: (i64, At),
 }
+
+/// What a call took, in integer units: microseconds, tokens, nano-USD.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Quantities {
+    latency: u64,
+    first_token: Option<u64>,
+    tokens_in: Option<u64>,
+    tokens_out: Option<u64>,
+    cost: Option<u64>,
+}
+
+// === impl Quantities ===
+
+impl Quantities {
+    fn of(call: &CallFact) -> Self {
+        Quantities {
+            latency: call.latency_us,
+            first_token: call.first_token_us,
+            tokens_in: call.tokens_in,
+            tokens_out: call.tokens_out,
+            cost: call.cost_nano,
+        }
+    }
+
+    /// One of them.
+    pub fn get(&self, origin: Origin) -> Option<u64> {
+        match origin {
+            Origin::Latency => Some(self.latency),
+            Origin::TimeToFirstToken => self.first_token,
+            Origin::TokensIn => self.tokens_in,
+            Origin::TokensOut => self.tokens_out,
+            Origin::Cost => self.cost,
+            _ => None,
+        }
+    }
+}
+
+// === impl Exemplars ===
 
 impl Exemplars {
     /// Notes a call.

@@ -85,16 +85,6 @@ pub type Sections = [Histogram; SECTIONS];
 /// How many groups of unit buckets have a histogram of their own.
 pub const SECTIONS: usize = 16;
 
-/// What a call took, in integer units: microseconds, tokens, nano-USD.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
-pub struct Quantities {
-    latency: u64,
-    first_token: Option<u64>,
-    tokens_in: Option<u64>,
-    tokens_out: Option<u64>,
-    cost: Option<u64>,
-}
-
 // === impl Run ===
 
 impl Run {
@@ -309,30 +299,6 @@ impl Seen {
         self.calls += other.calls;
         self.first = if fresh { other.first } else { self.first.min(other.first) };
         self.last = self.last.max(other.last);
-    }
-}
-
-impl Quantities {
-    pub(super) fn of(call: &CallFact) -> Self {
-        Quantities {
-            latency: call.latency_us,
-            first_token: call.first_token_us,
-            tokens_in: call.tokens_in,
-            tokens_out: call.tokens_out,
-            cost: call.cost_nano,
-        }
-    }
-
-    /// One of them.
-    pub fn get(&self, origin: Origin) -> Option<u64> {
-        match origin {
-            Origin::Latency => Some(self.latency),
-            Origin::TimeToFirstToken => self.first_token,
-            Origin::TokensIn => self.tokens_in,
-            Origin::TokensOut => self.tokens_out,
-            Origin::Cost => self.cost,
-            _ => None,
-        }
     }
 }
 
