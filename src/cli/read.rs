@@ -71,8 +71,7 @@ fn arm_row(site: &SiteView, arm: &ArmView, metrics: &[String]) -> Vec<String> {
     let mark = if arm.control { " (control)" } else { "" };
     let share = arm.share.map(human::share).unwrap_or_default();
     let planned = arm.planned.map(|p| format!(" of {}", human::share(p))).unwrap_or_default();
-    let level =
-        |name: &String| arm.metrics.iter().find(|line| &line.name == name).map_or("–".into(), cell);
+    let level = |name: &String| arm.line(name).map_or("–".into(), cell);
     let mut row = vec![
         site.site.clone(),
         format!("{}{mark}", arm.arm),

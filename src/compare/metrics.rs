@@ -8,6 +8,7 @@ use crate::engine::estimate::difference::BY_RANKS;
 use crate::engine::estimate::level::UNITS_MIN_BOUNDED;
 use crate::engine::estimate::line::Moments;
 use crate::judge::attribution::{bounds, evaluate};
+use crate::model::metric::POINTS;
 use crate::model::record::{Level, MetricLine, RunRecord};
 use crate::model::verdict::Reason;
 use crate::stats::{Interval, quantile};
@@ -32,11 +33,13 @@ fn contrast_of(
     y: Option<&MetricLine>,
 ) -> Option<MetricContrast> {
     let line = x.or(y)?;
+    // When one of the two is no share, their difference is none.
+    let points = [x, y].into_iter().flatten().find(|line| line.unit == POINTS);
     let estimate = |line: &MetricLine| line.level.as_ref().map(|level| level.estimate);
     let (a, b) = (x.and_then(estimate), y.and_then(estimate));
     let mut out = MetricContrast {
         name: line.name.clone(),
-        unit: line.unit.clone(),
+        unit: points.unwrap_or(line).unit.clone(),
         grader: line.grader.clone(),
         a,
         b,

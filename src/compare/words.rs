@@ -64,21 +64,14 @@ impl Comparison {
 // === impl MetricContrast ===
 
 impl MetricContrast {
-    /// The unit to print: a score out of [0, 1] is no share.
-    fn unit_shown(&self) -> &str {
-        let is_share = |level: &f64| (0.0..=1.0).contains(level);
-        let scored = self.grader.is_some();
-        if scored && ![self.a, self.b].iter().flatten().all(is_share) { "" } else { &self.unit }
-    }
-
     /// A level of one of the two.
     pub fn level(&self, value: Option<f64>) -> String {
-        value.map_or(NONE.to_owned(), |value| human::level(value, self.unit_shown()))
+        value.map_or(NONE.to_owned(), |value| human::level(value, &self.unit))
     }
 
     /// A difference with its sign.
     pub fn signed(&self, value: Option<f64>) -> String {
-        value.map_or(NONE.to_owned(), |value| human::difference(value, self.unit_shown()))
+        value.map_or(NONE.to_owned(), |value| human::difference(value, &self.unit))
     }
 
     /// The interval of the difference, or why there is none.
@@ -92,7 +85,7 @@ impl MetricContrast {
 
     /// The confidence of the interval.
     pub fn confidence_text(&self) -> String {
-        self.confidence.map_or(NONE.to_owned(), human::share)
+        self.confidence.map_or(NONE.to_owned(), human::confidence)
     }
 
     /// Effects beyond the whole difference, then what they range over.
@@ -114,6 +107,6 @@ impl MetricContrast {
     }
 
     fn within(&self, lower: Option<f64>, upper: Option<f64>) -> String {
-        human::interval(lower, upper, self.unit_shown())
+        human::interval(lower, upper, &self.unit)
     }
 }

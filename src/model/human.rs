@@ -1,9 +1,12 @@
 //! Numbers for people: 412 ms, 4.2 %, $0.0013, 12,480.
 
-use super::record::MetricLine;
+use super::record::{Level, MetricLine};
 
 /// A level in the unit that people use.
 pub fn level(value: f64, unit: &str) -> String {
+    if value < 0.0 {
+        return format!("−{}", level(-value, unit));
+    }
     match unit {
         "s" if value.abs() < 1.0 => format!("{} ms", digits(value * 1e3)),
         "s" => format!("{} s", digits(value)),
@@ -74,19 +77,25 @@ pub fn sign(state: &str) -> &'static str {
     }
 }
 
-/// The level of a metric's line; a score out of [0, 1] is no share.
+/// The level of a metric's line.
 pub fn line(line: &MetricLine) -> String {
-    let Some(level_found) = &line.level else { return "–".to_owned() };
-    let scored = line.scored.is_some();
-    if scored && !(0.0..=1.0).contains(&level_found.estimate) {
-        return digits(level_found.estimate);
-    }
-    level(level_found.estimate, &line.unit)
+    line.level.as_ref().map_or("–".to_owned(), |found| level(found.estimate, &line.unit))
+}
+
+/// The interval of a level: `40.1 % to 42.3 %`; none when an end is open.
+pub fn bounds(found: &Level, unit: &str) -> Option<String> {
+    Some(format!("{} to {}", level(found.lower?, unit), level(found.upper?, unit)))
+}
+
+/// The confidence of an interval, all of its digits: 99.9375 % is not 99.9 %.
+pub fn confidence(share: f64) -> String {
+    // Shares are products and quotients of round numbers: what is beyond is rounding.
+    format!("{} %", (share * 1e8).round() / 1e6)
 }
 
 /// A number as it is, three digits of it.
 pub fn number(value: f64) -> String {
-    digits(value)
+    level(value, "")
 }
 
 /// A share as a percentage.
@@ -164,6 +173,7 @@ fn digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::metric::POINTS;
 
     #[test]
     fn numbers_look_as_people_write_them() {
@@ -177,11 +187,17 @@ mod tests {
             (57.0, "{token}", "57.0"),
             (12_480.0, "{call}", "12,480"),
             (34.0, "{call}", "34"),
+            (-0.00131, "USD", "−$0.00131"),
+            (-12.3456, "USD", "−$12.35"),
+            (-0.0042, "s", "−4.20 ms"),
             (f64::NAN, "s", "– s"),
         ] {
             assert_eq!(level(value, unit), text);
         }
         assert_eq!(difference(0.049, "1"), "+4.90 pp");
+        assert_eq!(level(4.1, POINTS), "4.10");
+        assert_eq!(interval(Some(-0.2), Some(0.35), POINTS), "−0.200 to +0.350");
+        assert_eq!([0.95, 0.999375, 0.9995].map(confidence), ["95 %", "99.9375 %", "99.95 %"]);
         assert_eq!(difference(-0.2, "s"), "−200 ms");
         assert_eq!(interval(Some(0.019), Some(0.079), "1"), "+1.90 to +7.90 pp");
         assert_eq!(interval(Some(-0.2), Some(1.2), "s"), "−200 ms to +1.20 s");

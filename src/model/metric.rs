@@ -123,6 +123,9 @@ pub struct Metric {
     pub matures_after: Option<super::settings::Span>,
 }
 
+/// The unit of scores that are not all in [0, 1]: a number as it is, no share.
+pub const POINTS: &str = "{score}";
+
 /// What is summed: several metrics (mean, p50, p95) may rest on one measure.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Measure {
@@ -155,6 +158,21 @@ impl Metric {
             matures_after: None,
         }
     }
+
+    /// The UCUM unit of its values. Scores are shares while they lie in [0, 1]: by their declared
+    /// range, else by whether a level was seen that does not.
+    pub fn unit(&self, is_beyond: bool) -> &'static str {
+        match (self.from, self.range) {
+            (Origin::Score, Some(range)) if !range.into_iter().all(is_share) => POINTS,
+            (Origin::Score, None) if is_beyond => POINTS,
+            (from, _) => from.unit(),
+        }
+    }
+}
+
+/// Whether a level of a score can be a share.
+pub fn is_share(level: f64) -> bool {
+    (0.0..=1.0).contains(&level)
 }
 
 // === impl Origin ===
@@ -264,6 +282,20 @@ mod tests {
         assert_eq!(read("0.01"), Margin::Absolute(0.01));
         assert_eq!(read("\"10%\""), Margin::Relative(0.1));
         assert!(serde_json::from_str::<Margin>("\"ten\"").is_err());
+    }
+
+    #[test]
+    fn a_score_is_a_share_by_its_range_else_by_its_levels() {
+        let score = |range| Metric {
+            range,
+            ..Metric::new(Role::Quality, Origin::Score, Direction::Increase)
+        };
+        let units = |range| [false, true].map(|is_beyond| score(range).unit(is_beyond));
+        assert_eq!(units(None), ["1", POINTS]);
+        assert_eq!(units(Some([0.0, 1.0])), ["1", "1"]);
+        assert_eq!(units(Some([1.0, 5.0])), [POINTS; 2]);
+        let rate = Metric::new(Role::Guardrail, Origin::Error, Direction::Decrease);
+        assert_eq!(rate.unit(true), "1");
     }
 
     #[test]

@@ -412,3 +412,12 @@ pub struct Collector {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exported_at: Option<String>,
 }
+
+// === impl MetricLine ===
+
+impl MetricLine {
+    /// Whether the metric is in the family of the experiment, at a site that decides.
+    pub fn decides(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| verdict.decides)
+    }
+}

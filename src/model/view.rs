@@ -256,6 +256,16 @@ pub struct ArmView {
     pub decision: Option<ArmDecision>,
 }
 
+// === impl ArmView ===
+
+impl ArmView {
+    /// The line of a metric: the one that decides, when several graders judged it.
+    pub fn line(&self, metric: &str) -> Option<&MetricLine> {
+        let own = || self.metrics.iter().filter(|line| line.name == metric);
+        own().find(|line| line.decides()).or_else(|| own().next())
+    }
+}
+
 /// What to do with an arm.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ArmDecision {

@@ -280,12 +280,15 @@ fn total_arms(view: &View) -> impl Iterator<Item = (&ExperimentView, &SiteView, 
     })
 }
 
-/// Metrics of arms in their current epoch; of several graders the first.
+/// Metrics of arms in their current epoch; of several graders the line that pages show.
 fn lines(view: &View) -> impl Iterator<Item = ([(&'static str, &str); 3], &MetricLine)> {
     let sites = view.experiments.iter().flat_map(|e| e.sites.iter().map(move |site| (e, site)));
     sites.flat_map(|(experiment, site)| {
         site.arms.iter().flat_map(move |arm| {
-            arm.metrics.iter().map(move |line| (place(experiment, site, arm), line))
+            let shown = |line: &&MetricLine| {
+                arm.line(&line.name).is_some_and(|shown| std::ptr::eq(shown, *line))
+            };
+            arm.metrics.iter().filter(shown).map(move |line| (place(experiment, site, arm), line))
         })
     })
 }

@@ -219,16 +219,8 @@ fn role(line: &MetricLine) -> String {
 
 /// `40.1 % to 42.3 % (99.75 %)`: the bounds in the unit of the level, and their confidence.
 fn level_interval(line: &MetricLine, level: &Level) -> String {
-    let shown = |bound: f64| {
-        let at = Level { estimate: bound, ..level.clone() };
-        human::line(&MetricLine { level: Some(at), ..line.clone() })
-    };
-    match (level.lower, level.upper) {
-        (Some(lower), Some(upper)) => {
-            format!("{} to {}{}", shown(lower), shown(upper), confidence(level.confidence))
-        }
-        _ => String::new(),
-    }
+    let bounds = human::bounds(level, &line.unit);
+    bounds.map(|bounds| bounds + &confidence(level.confidence)).unwrap_or_default()
 }
 
 fn difference_interval(line: &MetricLine, found: &Difference) -> String {
@@ -237,16 +229,14 @@ fn difference_interval(line: &MetricLine, found: &Difference) -> String {
     human::interval(found.lower, found.upper, &line.unit) + &confidence
 }
 
-/// All of its digits: 99.9375 % is not 99.9 %.
 fn confidence(share: Option<f64>) -> String {
-    // Shares are products and quotients of round numbers: what is beyond is rounding.
-    share.map(|share| format!(" ({} %)", (share * 1e8).round() / 1e6)).unwrap_or_default()
+    share.map(|share| format!(" ({})", human::confidence(share))).unwrap_or_default()
 }
 
 fn sample_ratio(out: &mut String, record: &RunRecord) {
     let Some(ratio) = &record.sample_ratio else { return };
     line!(out, "\n## Sample ratio\n");
-    let p = ratio.p.map(|p| format!(", p = {}", human::number(p))).unwrap_or_default();
+    let p = ratio.p.map(|p| format!(", p = {}", human::probability(p))).unwrap_or_default();
     line!(out, "Units against the planned shares: {}{p}.\n", prose(&ratio.state));
     line!(out, "| arm | units | planned share |\n|---|---:|---:|");
     for (arm, units) in &ratio.units {

@@ -15,3 +15,4 @@ mod pages;
 mod payload;
 mod server;
 mod start;
+mod surfaces;

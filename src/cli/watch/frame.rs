@@ -86,7 +86,7 @@ fn header(screen: &Screen, theme: Theme) -> Vec<Span<'static>> {
         parts.push(Span::raw(format!("epoch {}{}", site.epoch, began.unwrap_or_default())));
     }
     if let Some(confidence) = experiment.confidence {
-        parts.push(Span::raw(format!("{} confidence", human::share(confidence))));
+        parts.push(Span::raw(format!("{} confidence", human::confidence(confidence))));
     }
     parts
 }

@@ -1,6 +1,7 @@
 //! Histories of what decides, as charts draw them.
 
 use super::Picture;
+use super::metrics::Beyond;
 use crate::engine::watch::assess::{ArmAssessment, Assessed, SiteAssessment};
 use crate::engine::watch::memory::Look;
 use crate::model::Sym;
@@ -47,7 +48,7 @@ fn band(
         arm: text(arm.arm),
         control: text(control),
         metric: line.line.definition.name.clone(),
-        unit: line.line.definition.metric.from.unit().to_owned(),
+        unit: Beyond::of([site]).unit(&line.line).to_owned(),
         state: line.ruling.as_ref()?.state.name().to_owned(),
         margin: margin(line, base.and_then(level)),
         points: history.iter().map(point).collect(),

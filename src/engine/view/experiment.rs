@@ -165,7 +165,9 @@ fn arm_metrics(
     let runs = shown.iter().flat_map(|s| s.pool.runs.iter().copied()).collect();
     let undeclared = picture.assessment(place.experiment).map(|found| &found.undeclared);
     let none = Undeclared::new();
-    metrics::mixed(picture.engine, &Pool { runs }, undeclared.unwrap_or(&none), units)
+    let sites = picture.assessment(place.experiment).map_or(&[][..], |found| &found.sites);
+    let beyond = metrics::Beyond::of(sites.iter().filter(|site| site.site == place.site));
+    metrics::mixed(picture.engine, &Pool { runs }, undeclared.unwrap_or(&none), units, &beyond)
 }
 
 fn decision(picture: &Picture<'_>, epochs: &BTreeSet<u32>, place: Place) -> Option<ArmDecision> {

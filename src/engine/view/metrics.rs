@@ -8,12 +8,13 @@ use super::super::watch::assess::{ArmAssessment, Assessed, SiteAssessment};
 use super::super::watch::memory::{Latch, LineMemory};
 use super::time_text;
 use crate::judge::sentence::{Told, sentence};
-use crate::model::metric::{Margin, Metric};
+use crate::model::metric::{Margin, Origin, is_share};
 use crate::model::observation::Grader;
 use crate::model::record::{Breach, Difference, GraderLine, Level, MetricLine, Spread, Verdict};
 use crate::model::{Sym, human};
 use crate::stats::Interval;
 use crate::stats::plan::{self, ScaleRule};
+use std::collections::BTreeSet;
 
 /// Where an arm's verdicts are, and what they are called.
 pub(super) struct Place<'v, 'a> {
@@ -24,14 +25,40 @@ pub(super) struct Place<'v, 'a> {
     pub seconds: f64,
 }
 
+/// Scores of which some arm has a level out of [0, 1]: they are no shares, and all arms are told
+/// in one unit.
+pub(super) struct Beyond<'v>(BTreeSet<&'v str>);
+
+// === impl Beyond ===
+
+impl<'v> Beyond<'v> {
+    /// Of these epochs of a site.
+    pub fn of(sites: impl IntoIterator<Item = &'v SiteAssessment<'v>>) -> Self {
+        let lines = sites.into_iter().flat_map(|site| &site.arms).flat_map(|arm| &arm.lines);
+        let beyond = lines.filter(|one| {
+            one.line.definition.metric.from == Origin::Score
+                && one.level.is_some_and(|level| !is_share(level.estimate))
+        });
+        Beyond(beyond.map(|one| one.line.definition.name.as_str()).collect())
+    }
+
+    /// The unit of a line.
+    pub fn unit(&self, line: &Line<'_>) -> &'static str {
+        let definition = &line.definition;
+        definition.metric.unit(self.0.contains(definition.name.as_str()))
+    }
+}
+
 /// Lines of an arm.
 pub(super) fn of_arm(engine: &Engine, place: &Place<'_, '_>) -> Vec<MetricLine> {
+    let beyond = Beyond::of([place.site]);
     place
         .arm
         .lines
         .iter()
         .map(|found| {
-            let line = base(engine, &found.line, found.level, found.alpha, found.units);
+            let unit = beyond.unit(&found.line);
+            let line = base(engine, &found.line, unit, found.level, found.alpha, found.units);
             judged(engine, place, found, line)
         })
         .collect()
@@ -46,6 +73,7 @@ pub(super) fn of_run(
     place: &Place<'_, '_>,
 ) -> Vec<MetricLine> {
     let own = lines(pool, undeclared, &engine.context, &engine.dictionary);
+    let beyond = Beyond::of([place.site]);
     let twin = |line: &Line<'_>| place.arm.lines.iter().find(|one| one.line.matches(line));
     let mut out: Vec<MetricLine> = own
         .iter()
@@ -53,7 +81,8 @@ pub(super) fn of_run(
             let found = twin(line);
             let alpha = found.map_or(0.05, |found| found.alpha);
             let units = units(line.what) as f64;
-            let base = base(engine, line, level(line, units, alpha), alpha, units);
+            let level = level(line, units, alpha);
+            let base = base(engine, line, beyond.unit(line), level, alpha, units);
             match found {
                 Some(found) => judged(engine, place, found, base),
                 None => base,
@@ -65,7 +94,8 @@ pub(super) fn of_run(
         found.ruling.is_some() && !own.iter().any(|line| line.matches(&found.line))
     };
     out.extend(place.arm.lines.iter().filter(absent).map(|found| {
-        let line = base(engine, &found.line, None, found.alpha, found.units);
+        let unit = beyond.unit(&found.line);
+        let line = base(engine, &found.line, unit, None, found.alpha, found.units);
         judged(engine, place, found, line)
     }));
     out
@@ -77,13 +107,14 @@ pub(super) fn mixed(
     pool: &Pool<'_>,
     undeclared: &Undeclared,
     units: &dyn Fn(Sym) -> i64,
+    beyond: &Beyond<'_>,
 ) -> Vec<MetricLine> {
     let own = lines(pool, undeclared, &engine.context, &engine.dictionary);
     own.iter()
         .map(|line| {
             let units = units(line.what) as f64;
             let found = level(line, units, 0.05).map(|found| Found { interval: None, ..found });
-            MetricLine { spread: None, ..base(engine, line, found, 0.05, units) }
+            MetricLine { spread: None, ..base(engine, line, beyond.unit(line), found, 0.05, units) }
         })
         .collect()
 }
@@ -91,6 +122,7 @@ pub(super) fn mixed(
 fn base(
     engine: &Engine,
     line: &Line<'_>,
+    unit: &str,
     found: Option<Found>,
     alpha: f64,
     units: f64,
@@ -105,7 +137,7 @@ fn base(
         name: definition.name.clone(),
         role: definition.metric.role,
         direction: line.direction(),
-        unit: definition.metric.from.unit().to_owned(),
+        unit: unit.to_owned(),
         definition: definition.hash.clone(),
         margin,
         margin_share,
@@ -182,7 +214,7 @@ fn judged(
         }
     });
     let metric = &found.line.definition.metric;
-    let margin = metric.margin.map(|margin| margin_text(margin, metric));
+    let margin = metric.margin.map(|margin| margin_text(margin, &line.unit));
     let told = Told {
         metric: &line.name,
         unit: &line.unit,
@@ -218,10 +250,10 @@ fn breach((epoch, latch): (u32, Latch)) -> Breach {
     Breach { epoch, at: time_text(latch.at), reason, estimate: latch.look.estimate, lower, upper }
 }
 
-fn margin_text(margin: Margin, metric: &Metric) -> String {
+fn margin_text(margin: Margin, unit: &str) -> String {
     match margin {
         Margin::Absolute(value) => {
-            human::difference(value, metric.from.unit()).trim_start_matches('+').to_owned()
+            human::difference(value, unit).trim_start_matches('+').to_owned()
         }
         Margin::Relative(share) => human::share(share),
     }

@@ -128,7 +128,7 @@ fn columns(site: &SiteView) -> Vec<String> {
 
 fn row(out: &mut String, arm: &ArmView, names: &[String], links: &Links<'_>) {
     let cell = |name: &String| {
-        let line = arm.metrics.iter().find(|line| line.name == *name)?;
+        let line = arm.line(name)?;
         line.level.as_ref()?;
         let difference = line.difference.as_ref();
         let difference =

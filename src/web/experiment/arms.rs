@@ -3,7 +3,7 @@
 //! to all metrics of its arm.
 
 use super::more;
-use super::sight::{ARMS_SHOWN, Sight, decides, names};
+use super::sight::{ARMS_SHOWN, Sight, names};
 use crate::model::metric::Role;
 use crate::model::record::MetricLine;
 use crate::model::view::ArmView;
@@ -201,7 +201,7 @@ fn split(arm: &ArmView) -> Markup {
 /// Each guardrail that decides: its shape and name; those that hold folded into a number.
 fn guardrails(arm: &ArmView) -> Markup {
     let own: Vec<&MetricLine> =
-        arm.metrics.iter().filter(|line| line.role == Role::Guardrail && decides(line)).collect();
+        arm.metrics.iter().filter(|line| line.role == Role::Guardrail && line.decides()).collect();
     let state =
         |line: &MetricLine| line.verdict.as_ref().map_or("", |v| v.state.as_str()).to_owned();
     html! {

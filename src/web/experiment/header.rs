@@ -71,7 +71,7 @@ fn facts(sight: &Sight<'_>) -> Markup {
     let experiment = sight.experiment;
     let calls: i64 = sight.arms.iter().map(|arm| arm.calls).sum();
     let units: i64 = sight.arms.iter().map(|arm| arm.units).sum();
-    let confidence = experiment.confidence.map(human::share);
+    let confidence = experiment.confidence.map(human::confidence);
     html! {
         p.facts {
             span class=(format!("state {}", if experiment.state == "live" { "live" } else { "quiet" })) { (experiment.state) }
@@ -170,7 +170,7 @@ fn because(arm: &ArmView) -> Vec<&str> {
     let named = |line: &&MetricLine| {
         arm.decision.as_ref().is_some_and(|decision| decision.because.contains(&line.name))
     };
-    let decides = || arm.metrics.iter().filter(|line| super::sight::decides(line));
+    let decides = || arm.metrics.iter().filter(|line| line.decides());
     let back = arm.decision.as_ref().is_some_and(|decision| decision.action == "roll back");
     let quality = decides().filter(|line| !back && line.role == Role::Quality && !named(line));
     let said = quality.chain(decides().filter(named));

@@ -141,4 +141,6 @@ pub fn as_of(sight: &Sight<'_>) -> Markup {
 }
 
 #[cfg(test)]
+mod size_tests;
+#[cfg(test)]
 mod tests;

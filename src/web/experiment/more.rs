@@ -1,6 +1,6 @@
 //! All metrics of an arm, by what they are about: quality, guardrails, cost and latency, the rest.
 
-use super::sight::{Sight, decides, line};
+use super::sight::Sight;
 use crate::model::metric::Role;
 use crate::model::record::MetricLine;
 use crate::model::view::ArmView;
@@ -35,7 +35,7 @@ fn groups(metrics: &[MetricLine]) -> [Group<'_>; 4] {
         let spent = matches!(line.unit.as_str(), "s" | "USD" | "{token}");
         let at = match line.role {
             Role::Quality => 0,
-            Role::Guardrail if decides(line) => 1,
+            Role::Guardrail if line.decides() => 1,
             _ if line.scored.is_some() => 0,
             _ if spent => 2,
             Role::Guardrail => 1,
@@ -48,14 +48,14 @@ fn groups(metrics: &[MetricLine]) -> [Group<'_>; 4] {
 
 fn row(sight: &Sight<'_>, arm: &ArmView, line_of: &MetricLine) -> Markup {
     let name = &line_of.name;
-    let control = sight.arms.iter().find(|arm| arm.control).and_then(|arm| line(arm, name));
+    let control = sight.arms.iter().find(|arm| arm.control).and_then(|arm| arm.line(name));
     let control = control.and_then(|line| line.level.as_ref()).map(|level| level.estimate);
-    let all: Vec<&MetricLine> = sight.arms.iter().filter_map(|arm| line(arm, name)).collect();
+    let all: Vec<&MetricLine> = sight.arms.iter().filter_map(|arm| arm.line(name)).collect();
     let axis = Axis::of(all.iter().copied(), control);
     let scored = line_of.scored;
     html! {
         tr {
-            th scope="row" { (name.replace('_', " ")) @if decides(line_of) { span.tag { "decides" } } }
+            th scope="row" { (name.replace('_', " ")) @if line_of.decides() { span.tag { "decides" } } }
             td.n { (human::line(line_of)) }
             td.n.dim { (interval(line_of)) }
             td.difference {
@@ -74,13 +74,8 @@ fn row(sight: &Sight<'_>, arm: &ArmView, line_of: &MetricLine) -> Markup {
 
 /// The interval of a level.
 pub fn interval(line: &MetricLine) -> String {
-    let Some(level) = &line.level else { return "–".to_owned() };
-    match (level.lower, level.upper) {
-        (Some(lower), Some(upper)) => {
-            format!("{} to {}", human::level(lower, &line.unit), human::level(upper, &line.unit))
-        }
-        _ => "–".to_owned(),
-    }
+    let bounds = line.level.as_ref().and_then(|level| human::bounds(level, &line.unit));
+    bounds.unwrap_or_else(|| "–".to_owned())
 }
 
 /// Who judged.

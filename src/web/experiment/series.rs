@@ -4,6 +4,7 @@
 
 use super::sight::Sight;
 use crate::model::id::{Nanos, rfc3339};
+use crate::model::record::MetricLine;
 use crate::model::view::{Band, BandPoint};
 use crate::web::chart::{self, Scale};
 use crate::web::human;
@@ -108,7 +109,7 @@ pub fn marks(sight: &Sight<'_>, arm: Option<&str>) -> Vec<(Nanos, String)> {
 
 fn nothing(sight: &Sight<'_>, metric: &str) -> String {
     let decides = sight.site.arms.iter().flat_map(|arm| &arm.metrics);
-    let decides = decides.filter(|line| line.name == metric).any(super::sight::decides);
+    let decides = decides.filter(|line| line.name == metric).any(MetricLine::decides);
     match decides {
         true => "There are no two looks to draw yet; one is made each minute.".to_owned(),
         false => format!(

@@ -93,7 +93,7 @@ impl<'a> Sight<'a> {
 
     /// The line of an arm for the metric in front.
     pub fn front<'s>(&'s self, arm: &'s ArmView) -> Option<&'s MetricLine> {
-        line(arm, self.metric.as_deref()?)
+        arm.line(self.metric.as_deref()?)
     }
 
     /// The control arm.
@@ -102,22 +102,11 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// The line of a metric: the one that decides, when several graders judged it.
-pub fn line<'a>(arm: &'a ArmView, metric: &str) -> Option<&'a MetricLine> {
-    let own = || arm.metrics.iter().filter(|line| line.name == metric);
-    own().find(|line| decides(line)).or_else(|| own().next())
-}
-
-/// The metric is in the family of the experiment.
-pub fn decides(line: &MetricLine) -> bool {
-    line.verdict.as_ref().is_some_and(|verdict| verdict.decides)
-}
-
 /// Metrics that a reader may put in front: those that decide, then the rest; each once.
 pub fn names(site: &SiteView) -> Vec<&str> {
     let lines = || site.arms.iter().flat_map(|arm| &arm.metrics);
-    let quality = lines().filter(|line| decides(line) && line.role == Role::Quality);
-    let rest = lines().filter(|line| decides(line) && line.role != Role::Quality);
+    let quality = lines().filter(|line| line.decides() && line.role == Role::Quality);
+    let rest = lines().filter(|line| line.decides() && line.role != Role::Quality);
     let scores = lines().filter(|line| line.scored.is_some());
     let mut out: Vec<&str> = Vec::new();
     for line in quality.chain(rest).chain(scores).chain(lines()) {
@@ -155,7 +144,7 @@ fn described(
         for point in series(&query(experiment, site, name, (from, until), 0)).windows {
             let base = site.all_epochs.iter().find(|arm| arm.arm == point.arm);
             let own = arms.iter_mut().find(|arm| arm.arm == point.arm);
-            if let (Some(line), Some(arm)) = (base.and_then(|arm| line(arm, name)), own) {
+            if let (Some(line), Some(arm)) = (base.and_then(|arm| arm.line(name)), own) {
                 arm.metrics.push(descriptive(line, point.n, point.level));
                 if name == "calls" {
                     arm.calls = point.n.round() as i64;

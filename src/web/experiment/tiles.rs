@@ -2,7 +2,7 @@
 //! threshold, with its state; what is breached comes first. A window that decides nothing has none.
 
 use super::series::{marks, within};
-use super::sight::{Sight, line};
+use super::sight::Sight;
 use crate::model::metric::Role;
 use crate::model::record::{MetricLine, Verdict};
 use crate::model::view::Band;
@@ -48,7 +48,7 @@ fn gather<'a>(sight: &Sight<'a>) -> Vec<Tile<'a>> {
         |band: &&Band| band.experiment == sight.experiment.name && band.site == sight.site.site;
     let find = |band: &Band| {
         let arm = sight.site.arms.iter().find(|arm| arm.arm == band.arm)?;
-        let line = line(arm, &band.metric).filter(|line| line.role == Role::Guardrail)?;
+        let line = arm.line(&band.metric).filter(|line| line.role == Role::Guardrail)?;
         Some(Tile { band: within(sight, band), line, verdict: line.verdict.as_ref()? })
     };
     sight.view.bands.iter().filter(own).filter_map(find).collect()

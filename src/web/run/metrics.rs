@@ -85,12 +85,7 @@ fn role(role: Role) -> &'static str {
 
 /// `40.1 % to 42.3 %`: the bounds in the unit of the level.
 fn level_interval(line: &MetricLine, level: &Level) -> Option<String> {
-    let shown = |bound: f64| {
-        let at = Level { estimate: bound, ..level.clone() };
-        human::line(&MetricLine { level: Some(at), ..line.clone() })
-    };
-    let (lower, upper) = (level.lower?, level.upper?);
-    Some(format!("{} to {}{}", shown(lower), shown(upper), at(level.confidence)))
+    Some(human::bounds(level, &line.unit)? + &at(level.confidence))
 }
 
 fn difference_interval(found: &Difference, unit: &str) -> String {
@@ -100,7 +95,7 @@ fn difference_interval(found: &Difference, unit: &str) -> String {
 }
 
 fn at(confidence: Option<f64>) -> String {
-    confidence.map(|share| format!(" at {}", human::share(share))).unwrap_or_default()
+    confidence.map(|share| format!(" at {}", human::confidence(share))).unwrap_or_default()
 }
 
 /// What a guardrail must not go beyond.

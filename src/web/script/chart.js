@@ -14,6 +14,7 @@ var armspanChart = (() => {
     return value.toFixed(decimals);
   };
   const level = (value, unit, points) => {
+    if (value < 0) return `−${level(-value, unit, points)}`;
     if (unit === "s") return Math.abs(value) < 1 ? `${digits(value * 1e3)} ms` : `${digits(value)} s`;
     if (unit === "1") return `${digits(value * 100)} ${points ? "pp" : "%"}`;
     if (unit === "USD") return value === 0 ? "$0" : `$${Math.abs(value) >= 1 ? value.toFixed(2) : digits(value)}`;
