@@ -155,7 +155,7 @@ pub fn answer(sight: &Sight<'_>) -> Markup {
 
 /// Why no verdict of an arm holds; it is said once, not of each metric.
 fn invalid(arm: &ArmView) -> Option<&str> {
-    let mut verdicts = arm.metrics.iter().filter(|line| super::sight::decides(line));
+    let mut verdicts = arm.metrics.iter().filter(|line| line.decides());
     let first = verdicts.next()?.verdict.as_ref()?;
     let reason = first.reasons.first().filter(|_| first.state == "invalid")?;
     let same = |line: &MetricLine| {
