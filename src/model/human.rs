@@ -30,6 +30,11 @@ pub fn difference(value: f64, unit: &str) -> String {
     }
 }
 
+/// By how much a metric may be worse, whichever way is worse: `10.0 pp`.
+pub fn margin(size: f64, unit: &str) -> String {
+    difference(size, unit).trim_start_matches('+').to_owned()
+}
+
 /// An interval of a difference: `+1.9 to +7.9 pp`; an open end says so.
 pub fn interval(lower: Option<f64>, upper: Option<f64>, unit: &str) -> String {
     let (low, high) = (lower.map(|v| difference(v, unit)), upper.map(|v| difference(v, unit)));

@@ -147,7 +147,8 @@ pub fn margin(line: &MetricLine, control: Option<f64>) -> Option<f64> {
 
 fn says(difference: &Difference, margin: Option<f64>, unit: &str) -> String {
     let interval = human::interval(difference.lower, difference.upper, unit);
-    let confidence = difference.confidence.map(human::confidence);
+    let known = difference.lower.is_some() || difference.upper.is_some();
+    let confidence = difference.confidence.filter(|_| known).map(human::confidence);
     let at = confidence.map_or(String::new(), |share| format!(" at {share}, at every look"));
     let margin = margin.map(|margin| human::difference(margin, unit));
     let margin = margin.map_or(String::new(), |margin| format!("; margin {margin}"));

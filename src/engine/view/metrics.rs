@@ -252,9 +252,7 @@ fn breach((epoch, latch): (u32, Latch)) -> Breach {
 
 fn margin_text(margin: Margin, unit: &str) -> String {
     match margin {
-        Margin::Absolute(value) => {
-            human::difference(value, unit).trim_start_matches('+').to_owned()
-        }
+        Margin::Absolute(size) => human::margin(size, unit),
         Margin::Relative(share) => human::share(share),
     }
 }

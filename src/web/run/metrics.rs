@@ -100,7 +100,7 @@ fn at(confidence: Option<f64>) -> String {
 
 /// What a guardrail must not go beyond.
 fn margin(line: &MetricLine) -> String {
-    let own = line.margin.map(|margin| human::difference(margin, &line.unit));
+    let own = line.margin.map(|margin| human::margin(margin, &line.unit));
     let share = line.margin_share.map(|share| format!("{} of control", human::share(share)));
     let ceiling = line.ceiling.map(|most| format!("at most {}", human::level(most, &line.unit)));
     let told: Vec<String> = [own, share, ceiling].into_iter().flatten().collect();

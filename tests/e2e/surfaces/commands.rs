@@ -51,7 +51,7 @@ fn arms(truth: &Truth, (head, rows): &Table, format: &str) {
     for (row, arm) in rows.iter().zip(&truth.site().arms) {
         assert_eq!(row[1].trim_end_matches(" (control)"), arm.arm, "{format}");
         let cell = |name: &str| head.iter().position(|one| one == name).map(|at| &row[at]);
-        let names = ["answer_ok", "rating", "mood", "error_rate", "latency_p95", "cost"];
+        let names = ["answer_ok", "rating", "tone", "mood", "error_rate", "latency_p95", "cost"];
         for name in names {
             let line = arm.line(name).expect(name);
             let end = if line.decides() { decided(line) } else { String::new() };
@@ -75,7 +75,7 @@ fn gate(truth: &Truth, place: [&str; 2]) {
     for (format, read) in readers {
         let (head, rows) = read(&in_format(format));
         assert_eq!(head[..6], ["arm", "site", "metric", "verdict", "difference", "interval"]);
-        assert_eq!(rows.len(), 10, "{format}: {rows:?}");
+        assert_eq!(rows.len(), 12, "{format}: {rows:?}");
         for row in rows {
             let line = deciding(truth, &row[0]).find(|line| line.name == row[2]).expect("a line");
             let (texts, state) = (said(line), &line.verdict.as_ref().expect("decides").state);

@@ -77,7 +77,7 @@ pub fn gate(truth: &Truth, gate: &Json) {
             found += 1;
         }
     }
-    assert_eq!(found, 2 * 5, "two arms, five metrics that decide");
+    assert_eq!(found, 2 * 6, "two arms, six metrics that decide");
 }
 
 async fn ask(server: &Server, id: &str) -> Twin {

@@ -11,19 +11,21 @@ mod truth;
 
 use super::server::Server;
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use truth::Truth;
 
-/// The minute of the calls is over and looked at, and the log stands still.
-async fn quiet(server: &Server) {
+/// The minute of the calls is over and looked at, for so many looks, and the log stands still.
+async fn quiet(server: &Server, looks: usize) {
     let mut last = (Json::Null, 0);
     for _ in 0..120 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let position = server.json("/api/v1/status").await["position"].clone();
         let same = if position == last.0 { last.1 + 1 } else { 0 };
         let series = server.json("/api/v1/experiments/walk/series?metric=rating").await;
-        let looked = series["looks"].as_array().is_some_and(|looks| !looks.is_empty());
-        if same >= 3 && looked {
+        let found = series["looks"].as_array().cloned().unwrap_or_default();
+        let times: BTreeSet<String> = found.iter().map(|look| look["at"].to_string()).collect();
+        if same >= 3 && times.len() >= looks {
             return;
         }
         last = (position, same);
@@ -57,8 +59,11 @@ async fn experiment(server: &Server) -> Json {
 async fn every_surface_shows_the_same_figures() {
     let folder = tempfile::tempdir().expect("folder");
     let mut server = Server::start_with(folder.path(), traffic::CONFIG).await;
-    traffic::send(&server).await;
-    quiet(&server).await;
+    // A chart needs two looks, and so two minutes.
+    for (looks, ids) in [(1, 0..traffic::CALLS / 2), (2, traffic::CALLS / 2..traffic::CALLS)] {
+        traffic::send(&server, ids).await;
+        quiet(&server, looks).await;
+    }
     cut(&server).await;
     let truth = Truth::of(experiment(&server).await);
     truth.is_worth_walking();

@@ -4,6 +4,7 @@
 use super::truth::{Truth, said};
 use crate::server::Server;
 use armspan::model::human;
+use armspan::model::metric::Direction;
 use armspan::model::record::MetricLine;
 use armspan::model::view::ArmView;
 use scraper::{ElementRef, Html, Selector};
@@ -58,9 +59,10 @@ fn front(row: ElementRef<'_>, arm: &ArmView, name: &str) {
     assert_eq!(at(row, "td.difference .said b"), texts.difference, "{place}");
     assert_eq!(at(row, "td.difference .said span.dim"), texts.interval, "{place}");
     if let Some(found) = &line.difference {
-        let confidence = human::confidence(found.confidence.expect("a confidence"));
+        let known = found.confidence.filter(|_| found.lower.is_some() || found.upper.is_some());
+        let end = known.map(|share| format!(" at {}, at every look", human::confidence(share)));
         let (by, within) = (texts.difference.expect("one"), texts.interval.expect("one"));
-        let wanted = format!("{by}, {within} at {confidence}, at every look");
+        let wanted = format!("{by}, {within}{}", end.unwrap_or_default());
         let drawn = at(row, "svg.forest desc");
         assert!(drawn.is_none_or(|drawn| drawn.starts_with(&wanted)), "{place}");
     }
@@ -107,7 +109,7 @@ fn lines(part: ElementRef<'_>, arm: &ArmView) {
 /// The guardrails that decide, each with its difference, margin and ceiling.
 fn tiles(truth: &Truth, page: ElementRef<'_>) {
     let tiles = all(page, "article.tile");
-    assert_eq!(tiles.len(), 2 * 3, "two arms, three guardrails");
+    assert_eq!(tiles.len(), 2 * 4, "two arms, four guardrails");
     for tile in tiles {
         let title = at(tile, "h3").expect("a title");
         let (arm, name) = title.split_once(' ').expect("arm and metric");
@@ -119,7 +121,8 @@ fn tiles(truth: &Truth, page: ElementRef<'_>) {
         let told: Vec<String> = all(tile, "span.threshold").into_iter().map(text).collect();
         let control = truth.arm("A").line(&line.name).and_then(|line| line.level.as_ref());
         let share = line.margin_share.zip(control).map(|(share, level)| share * level.estimate);
-        let margin = line.margin.or(share).map(|m| human::difference(m, &line.unit));
+        let sign = if line.direction == Direction::Increase { -1.0 } else { 1.0 };
+        let margin = line.margin.or(share).map(|m| human::difference(sign * m, &line.unit));
         let ceiling = line.ceiling.map(|most| human::level(most, &line.unit));
         let wanted =
             [margin.map(|m| format!("margin {m}")), ceiling.map(|c| format!("ceiling {c}"))];
@@ -155,11 +158,19 @@ fn run(page: ElementRef<'_>, arm: &ArmView) {
         let confidence = at(line.level.as_ref().and_then(|level| level.confidence));
         let bounds = texts.bounds.map(|bounds| bounds + &confidence).unwrap_or_default();
         assert_eq!(cells[1], texts.level + &bounds, "{place}");
-        let confidence = at(line.difference.as_ref().and_then(|found| found.confidence));
+        let known = line.difference.as_ref().filter(|d| d.lower.is_some() || d.upper.is_some());
+        let confidence = at(known.and_then(|found| found.confidence));
         let by = texts.difference.zip(texts.interval);
         let by = by.map_or("–".to_owned(), |(by, within)| by + &within + &confidence);
         assert_eq!(cells[2], by, "{place}");
         verdict(&cells[3], line, &place);
+        let parts = [
+            line.margin.map(|size| human::margin(size, &line.unit)),
+            line.margin_share.map(|share| format!("{} of control", human::share(share))),
+            line.ceiling.map(|most| format!("at most {}", human::level(most, &line.unit))),
+        ];
+        let margin = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        assert_eq!(cells[4], if margin.is_empty() { "–" } else { &margin }, "{place}");
         assert_eq!(cells[5], human::count(line.calls), "{place}");
         let optional = |n: Option<i64>| n.map_or("–".to_owned(), human::count);
         assert_eq!([&cells[6], &cells[7]], [&optional(line.scored), &optional(line.units)]);

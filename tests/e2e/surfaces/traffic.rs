@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::{Value as Json, json};
+use std::ops::Range;
 
 pub const ARMS: [&str; 3] = ["A", "B", "C"];
 pub const CALLS: u64 = 2_400;
@@ -22,10 +23,11 @@ experiments:
     control: A
     split: {A: 0.34, B: 0.33, C: 0.33}
     unit: user.id
-    family: {primary: [answer_ok, rating], rollback: [latency_p95, error_rate, cost]}
+    family: {primary: [answer_ok, rating], rollback: [tone, latency_p95, error_rate, cost]}
 metrics:
   answer_ok: {role: quality, from: score, grader: judge, direction: increase, range: [0, 1]}
-  rating: {role: quality, from: score, grader: judge, direction: increase, range: [1, 5], margin: 0.25}
+  rating: {role: quality, from: score, grader: judge, direction: increase, range: [1, 5]}
+  tone: {role: guardrail, from: score, grader: judge, direction: increase, range: [1, 5], margin: 0.5}
   latency_p95: {role: guardrail, from: latency, quantile: 0.95, direction: decrease, margin: \"10%\"}
   error_rate: {role: guardrail, from: error, direction: decrease, margin: 0.1, ceiling: 0.15}
   cost: {role: guardrail, from: cost, direction: decrease, margin: 0.0001}
@@ -101,14 +103,15 @@ fn scores(id: u64) -> Vec<Json> {
     vec![
         score("answer_ok", "judge", f64::from(u8::from(ok))),
         score("rating", "judge", stars as f64),
+        score("tone", "judge", (2 + mixed(id, 8) % 3) as f64),
         score("mood", "judge", mood),
         score("mood", "people", mood / 2.0),
     ]
 }
 
-async fn calls(server: &Server) {
+async fn calls(server: &Server, ids: Range<u64>) {
     let began = now() - 2_000_000_000;
-    let spans = (0..CALLS).map(|id| span(id, began)).collect();
+    let spans = ids.map(|id| span(id, began)).collect();
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }],
@@ -118,15 +121,15 @@ async fn calls(server: &Server) {
     client.export(request).await.expect("accepted");
 }
 
-/// All of it, and until nothing of it waits.
-pub async fn send(server: &Server) {
-    calls(server).await;
-    let all: Vec<Json> = (0..CALLS).flat_map(scores).collect();
+/// These calls with their scores, and until nothing of them waits.
+pub async fn send(server: &Server, ids: Range<u64>) {
+    calls(server, ids.clone()).await;
+    let all: Vec<Json> = ids.clone().flat_map(scores).collect();
     for chunk in all.chunks(CHUNK) {
         let url = format!("{}/api/v1/scores", server.url());
         let answer = reqwest::Client::new().post(url).json(chunk).send().await.expect("answers");
         let told: Json = answer.json().await.expect("a receipt");
         assert_eq!((&told["accepted"], &told["errors"]), (&json!(chunk.len()), &json!([])));
     }
-    server.settled(CALLS).await;
+    server.settled(ids.end).await;
 }
