@@ -19,8 +19,8 @@ use tower::ServiceExt as _;
 /// fetched when a chart comes near.
 const FIRST_VISIT_BYTES_MAX: usize = 60_000;
 /// The page of 32 arms × 20 metrics with its histories, and the same with every arm open.
-const WIDE_BYTES_MAX: usize = 120_000;
-const OPEN_BYTES_MAX: usize = 250_000;
+const WIDE_BYTES_MAX: usize = 45_000;
+const OPEN_BYTES_MAX: usize = 100_000;
 
 async fn fetched(router: &Router, path: &str) -> usize {
     let request = Request::get(path).header(header::ACCEPT_ENCODING, "gzip");
