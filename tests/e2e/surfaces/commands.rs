@@ -23,14 +23,18 @@ fn json(words: &[&str], place: [&str; 2]) -> Json {
     serde_json::from_str(&out(words, place)).expect("JSON")
 }
 
+/// How a table is read back from what was printed.
+type Read = fn(&str) -> Table;
+
+/// The formats that hold a table.
+const READERS: [(&str, Read); 3] = [("csv", csv), ("markdown", markdown), ("table", columns)];
+
 pub fn walk(truth: &Truth, place: [&str; 2]) {
     let status = ["arms", "status", "walk", "-o"];
     let in_format = |format: &str| out(&[&status[..], &[format]].concat(), place);
     let document: Json = serde_json::from_str(&in_format("json")).expect("JSON");
     assert_eq!(bits(&document["sites"]), bits(&truth.json["sites"]), "arms status -o json");
-    let readers: [(&str, fn(&str) -> Table); 3] =
-        [("csv", csv), ("markdown", markdown), ("table", columns)];
-    for (format, read) in readers {
+    for (format, read) in READERS {
         arms(truth, &read(&in_format(format)), format);
     }
     for line in in_format("jsonl").lines() {
@@ -70,9 +74,7 @@ fn gate(truth: &Truth, place: [&str; 2]) {
     let words = ["gate", "--experiment", "walk", "-o"];
     let in_format = |format: &str| out(&[&words[..], &[format]].concat(), place);
     documents::gate(truth, &serde_json::from_str(&in_format("json")).expect("JSON"));
-    let readers: [(&str, fn(&str) -> Table); 3] =
-        [("csv", csv), ("markdown", markdown), ("table", columns)];
-    for (format, read) in readers {
+    for (format, read) in READERS {
         let (head, rows) = read(&in_format(format));
         assert_eq!(head[..6], ["arm", "site", "metric", "verdict", "difference", "interval"]);
         assert_eq!(rows.len(), 12, "{format}: {rows:?}");
@@ -126,7 +128,11 @@ fn junit(truth: &Truth, text: &str) {
             let case = &text[from..from + text[from..].find("</testcase>").expect("its end")];
             let (texts, verdict) = (said(line), line.verdict.as_ref().expect("decides"));
             assert!(case.contains(&verdict.sentence), "{case}");
-            let details = format!(">{}; {};", texts.difference.unwrap(), texts.interval.unwrap());
+            let details = format!(
+                ">{}; {};",
+                texts.difference.expect("a difference"),
+                texts.interval.expect("an interval")
+            );
             assert_eq!(case.contains("<failure"), case.contains(&details), "{details} in {case}");
         }
     }
