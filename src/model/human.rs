@@ -71,11 +71,12 @@ pub fn age(seconds: f64) -> String {
     }
 }
 
-/// The shape of a verdict's state, for those who do not see its colour.
+/// The shape of a verdict's state or an action, for those who do not see its colour.
 pub fn sign(state: &str) -> &'static str {
     match state {
-        "better" | "healthy" => "▲",
-        "breached" | "regressed" => "▼",
+        "better" | "ship" => "▲",
+        "healthy" => "✓",
+        "breached" | "regressed" | "roll back" => "▼",
         "invalid" => "✕",
         "insufficient" => "…",
         _ => "=",

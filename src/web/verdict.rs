@@ -1,5 +1,6 @@
 //! A verdict as a shape and a word: nothing rests on its colour alone.
 
+use crate::model::human;
 use crate::model::record::Verdict;
 use maud::{Markup, html};
 
@@ -15,19 +16,7 @@ pub fn mark(verdict: &Verdict) -> Markup {
 
 /// The shape of a state or an action alone, for where the word stands beside it.
 pub fn shape(state: &str) -> Markup {
-    html! { span class=(format!("mark {}", class_of(state))) aria-hidden="true" { (sign(state)) } }
-}
-
-/// The shape of a state, for those who do not see the colour.
-pub fn sign(state: &str) -> &'static str {
-    match state {
-        "better" | "ship" => "▲",
-        "healthy" => "✓",
-        "breached" | "regressed" | "roll back" => "▼",
-        "invalid" => "✕",
-        "insufficient" => "…",
-        _ => "=",
-    }
+    html! { span class=(format!("mark {}", class_of(state))) aria-hidden="true" { (human::sign(state)) } }
 }
 
 /// The class that colours a state.

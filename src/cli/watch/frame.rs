@@ -251,7 +251,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("?", "this page, and back"),
         ("q  Esc", "quit"),
         ("", ""),
-        ("▲ ▼", "better or healthy; worse or breached"),
+        ("▲ ✓ ▼", "better; healthy; worse or breached"),
         ("✕ …", "cannot be trusted; too little data"),
         ("=", "not decided yet"),
         ("├─●─┤", "the interval that decides, its estimate"),

@@ -4,7 +4,7 @@
 use crate::model::human;
 use crate::model::metric::Role;
 use crate::model::record::{Difference, Level, MetricLine, Verdict};
-use crate::web::verdict::{class_of, mark, sign};
+use crate::web::verdict::{mark, shape};
 use maud::{Markup, html};
 
 /// A sentence for each verdict that decides or found something.
@@ -14,8 +14,7 @@ pub(super) fn said(lines: &[MetricLine]) -> Markup {
     html! {
         @if !told.is_empty() {
             ul.said { @for verdict in told { li {
-                span class=(format!("mark {}", class_of(&verdict.state))) aria-hidden="true" {
-                    (sign(&verdict.state)) }
+                (shape(&verdict.state))
                 span { (verdict.sentence)
                     @if let Some(breach) = &verdict.breach {
                         span.dim { " Breached in epoch " (breach.epoch) " at " (human::minute(&breach.at)) "." }
