@@ -205,13 +205,12 @@ fn guardrails(arm: &ArmView) -> Markup {
     let state =
         |line: &MetricLine| line.verdict.as_ref().map_or("", |v| v.state.as_str()).to_owned();
     html! {
-        @if own.is_empty() { span.dim { "–" } }
-        ul.rails { @for line in own {
+        @if own.is_empty() { span.dim { "–" } } @else { ul.rails { @for line in own {
             li { @if let Some(verdict) = &line.verdict {
                 span class=(format!("verdict {}", verdict::class_of(&state(line)))) title=(verdict.sentence) {
                     (verdict::shape(&verdict.state)) " " (line.name.replace('_', " ")) span.hidden { " " (verdict.state) } }
             } }
-        } }
+        } } }
     }
 }
 
