@@ -1,5 +1,7 @@
-//! The line that adds what is left out, by facet and by who emits the calls. Settings are those
-//! with which the payloads in `tests/corpus` were captured.
+//! The line that adds what is left out, by facet and by who emits the calls. Settings of the
+//! OpenTelemetry instrumentations are those with which the payloads in `tests/corpus` were captured;
+//! those of OpenInference, Traceloop and the Vercel SDK are the defaults that their documentation
+//! names, which a service may have switched off.
 
 /// Starts of scope names, and how their SDK is told to send content: prompts and tool schemas,
 /// which armspan hashes.
