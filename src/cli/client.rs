@@ -155,6 +155,11 @@ impl Client {
     ) -> Result<(u16, String), Fault> {
         let url = format!("{base}{path}");
         let fault = |error: reqwest::Error| {
+            if error.is_builder() {
+                // Kept as it is: no waiting makes an address of it.
+                let what = format!("cannot reach {base}: write an address as http://host:port");
+                return Fault::Refused(anyhow::Error::new(error).context(what));
+            }
             let told = anyhow!(
                 "cannot reach {base}: {}; start it with `armspan serve` or give --server URL",
                 root(&error)
