@@ -1,5 +1,6 @@
 //! The real binary, driven from outside: every door, every route, a kill in mid-stream.
 
+mod agreement;
 mod corpus;
 mod crash;
 // Not every answer is asked for here.
@@ -15,4 +16,3 @@ mod pages;
 mod payload;
 mod server;
 mod start;
-mod surfaces;

@@ -96,19 +96,27 @@ fn decided(arm: &Json) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_other_scenarios_are_judged_as_their_stories_say() {
+fn nothing_wins_where_all_arms_are_the_same() {
     let null = demo("null");
     let [a, b, c] = arms(&null, "arms");
     assert!((level(&a, "answer_ok") - level(&b, "answer_ok")).abs() < 0.03, "A/A");
     for (metric, state, _) in decided(&b).into_iter().chain(decided(&c)) {
         assert!(["inconclusive", "healthy"].contains(&state.as_str()), "{metric} is {state}");
     }
+}
+
+#[test]
+fn users_in_the_wrong_shares_make_verdicts_invalid() {
     let srm = demo("srm");
     let [a, b, _] = arms(&srm, "arms");
     assert!(b["share"].as_f64() < Some(0.3) && a["share"].as_f64() > Some(0.35), "{a} {b}");
     assert_eq!(srm["sample_ratio"]["state"], "mismatch");
     assert_eq!(decided(&b).len(), 3);
     assert!(decided(&b).iter().all(|row| row.1 == "invalid"), "{:?}", decided(&b));
+}
+
+#[test]
+fn scores_that_are_missing_from_one_arm_make_its_verdict_invalid() {
     let missing = demo("missing");
     let [_, _, c] = arms(&missing, "arms");
     assert!(["C", "D"].contains(&c["evidence"].as_str().expect("grade")), "{}", c["evidence"]);
