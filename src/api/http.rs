@@ -201,9 +201,7 @@ fn series_query(view: &View, name: &str, given: SeriesParameters) -> Result<Seri
 
 fn instant(text: Option<&str>, name: &str) -> Result<Option<Nanos>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    let at = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_nanosecond);
-    let at = at.and_then(|at| Nanos::try_from(at).ok());
-    at.map(Some).ok_or_else(|| {
+    crate::model::id::nanos(text).map(Some).ok_or_else(|| {
         Problem::bad_request(format!("{name} is RFC 3339, such as 2026-11-23T14:02:11Z"))
     })
 }

@@ -309,9 +309,8 @@ fn value_of(score: &Score) -> Result<(Option<f64>, Option<&str>), Fault> {
 
 fn time_of(text: Option<&str>, now: Nanos) -> Result<Nanos, Fault> {
     let Some(text) = text else { return Ok(now) };
-    let at = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_nanosecond);
     let wrong = || ("malformed", "time is RFC 3339, such as 2026-11-23T14:02:11Z".to_owned());
-    at.and_then(|at| Nanos::try_from(at).ok()).ok_or_else(wrong)
+    crate::model::id::nanos(text).ok_or_else(wrong)
 }
 
 fn probability_of(given: Option<f64>) -> Result<Option<f64>, Fault> {

@@ -11,6 +11,7 @@ use crate::api::{OutboxItem, OutboxPage};
 use crate::app::export::deliver_all;
 use crate::config::{self, Flags};
 use crate::model::delivery::{Body, Cut, Event, Item};
+use crate::model::id::nanos;
 use crate::model::settings::Span;
 use crate::model::{Nanos, RunRecord, human};
 use crate::sink::jsonl::records_jsonl;
@@ -250,8 +251,7 @@ impl Wanted {
                 Some(Item { key, body: Body::Cut(cut) })
             }
             Body::Event(event) if fits(&event.experiment) => {
-                let at = event.at.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
-                inside(Nanos::try_from(at).ok()?).then_some(Item { key, body: Body::Event(event) })
+                inside(nanos(&event.at)?).then_some(Item { key, body: Body::Event(event) })
             }
             _ => None,
         }
@@ -260,18 +260,17 @@ impl Wanted {
 
 /// A time: RFC 3339, a day (its beginning, UTC), or a length of time before now.
 fn instant(text: &str) -> Result<Nanos> {
-    let at = |stamp: jiff::Timestamp| Nanos::try_from(stamp.as_nanosecond()).ok();
-    let stamp = text.parse::<jiff::Timestamp>().ok();
     let day = || {
         let day = text.parse::<jiff::civil::Date>().ok()?;
-        Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+        let stamp = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        Nanos::try_from(stamp.as_nanosecond()).ok()
     };
     let before = || {
         let length = Span::parse(text).ok()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos();
         Some(Nanos::try_from(now).ok()?.saturating_sub(length.0))
     };
-    stamp.or_else(day).and_then(at).or_else(before).ok_or_else(|| {
+    nanos(text).or_else(day).or_else(before).ok_or_else(|| {
         anyhow!("is no time; write 2026-11-23T14:00:00Z, 2026-11-23, or 24h for that long ago")
     })
 }

@@ -1,9 +1,11 @@
 //! Reading commands: ask a running server, or a folder, and print the answer.
 
 use super::print::Data;
-use crate::api::{ExperimentLine, ExperimentList};
+use crate::api::{ExperimentLine, ExperimentList, Status};
+use crate::judge::trust::{self, Notice};
 use crate::model::human;
 use crate::model::record::{MetricLine, RunRecord};
+use crate::model::reject::Reject;
 use crate::model::url::part;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use anyhow::{Context, Result, bail};
@@ -15,6 +17,16 @@ pub(super) use super::client::refusal;
 
 pub(super) fn typed<T: DeserializeOwned>(json: &Json) -> Result<T> {
     T::deserialize(json).context("the server has another version of this document")
+}
+
+/// What must be known before the figures of an experiment, by what its server refused.
+pub(super) fn notices(experiment: &ExperimentView, status: &Status) -> Vec<Notice> {
+    let refused = Reject::ALL.into_iter().filter_map(|reason| {
+        let refusal = status.rejected.get(reason.name())?;
+        Some((reason, refusal.count))
+    });
+    let refused: Vec<(Reject, u64)> = refused.collect();
+    trust::notices(experiment, &status.engine, &refused)
 }
 
 /// `armspan arms status EXPERIMENT`.

@@ -3,11 +3,9 @@
 
 use super::args::Server;
 use super::gate::Asked;
-use super::read::{Client, typed};
+use super::read::{Client, notices, typed};
 use crate::api::Status;
 use crate::judge::gate::{self, GateDocument};
-use crate::judge::trust::{self, Notice};
-use crate::model::reject::Reject;
 use crate::model::url::part;
 use crate::model::view::ExperimentView;
 use crate::sink::files;
@@ -129,17 +127,9 @@ fn markdown(found: &Found, args: &Args) -> String {
     comment(&Subject {
         experiment: &found.experiment,
         gate: &found.gate,
-        notices: &notices(found),
+        notices: &notices(&found.experiment, &found.status),
         links: Links { dashboard, artifacts: args.artifacts.as_deref() },
     })
-}
-
-fn notices(found: &Found) -> Vec<Notice> {
-    let known = |name: &String| Reject::ALL.into_iter().find(|reason| reason.name() == name);
-    let rejected = found.status.rejected.iter();
-    let rejected: Vec<(Reject, u64)> =
-        rejected.filter_map(|(name, refusal)| Some((known(name)?, refusal.count))).collect();
-    trust::notices(&found.experiment, &found.status.engine, &rejected)
 }
 
 async fn whole(client: &Client, found: Found) -> Result<String> {
@@ -159,6 +149,7 @@ mod tests {
     use super::*;
     use crate::api::tests::state_over;
     use crate::model::View;
+    use crate::model::reject::Reject;
     use crate::sink::sample;
     use axum::Router;
     use axum::routing::get;

@@ -83,6 +83,14 @@ pub fn sign(state: &str) -> &'static str {
     }
 }
 
+/// Who judged a metric: name, version and model.
+pub fn grader(line: &MetricLine) -> String {
+    let Some(grader) = &line.grader else { return "–".to_owned() };
+    let parts = [&grader.name, &grader.version, &grader.model];
+    let given: Vec<&str> = parts.into_iter().filter_map(|part| part.as_deref()).collect();
+    given.join(" · ")
+}
+
 /// The level of a metric's line.
 pub fn line(line: &MetricLine) -> String {
     line.level.as_ref().map_or("–".to_owned(), |found| level(found.estimate, &line.unit))

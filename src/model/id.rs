@@ -133,3 +133,9 @@ pub fn rfc3339(at: Nanos) -> String {
     let at = jiff::Timestamp::from_nanosecond(i128::from(at));
     at.map_or_else(|_| String::new(), |at| at.to_string())
 }
+
+/// Nanoseconds since the Unix epoch of an RFC 3339 text; none when it is none, or before that.
+pub fn nanos(text: &str) -> Option<Nanos> {
+    let at = text.parse::<jiff::Timestamp>().ok()?;
+    Nanos::try_from(at.as_nanosecond()).ok()
+}

@@ -420,4 +420,16 @@ impl MetricLine {
     pub fn decides(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.decides)
     }
+
+    /// The difference at which it is beyond its margin, with its sign; for a margin that is a
+    /// share, of control's level.
+    pub fn margin_at(&self, control: Option<f64>) -> Option<f64> {
+        let share = || Some(self.margin_share? * control?.abs());
+        let size = self.margin.or_else(share)?;
+        match self.direction {
+            Direction::Decrease => Some(size),
+            Direction::Increase => Some(-size),
+            Direction::Unknown => None,
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //! part, the margin shaded, an arrowhead where an interval leaves the axis.
 
 use super::human;
-use crate::model::metric::Direction;
 use crate::model::record::{Difference, MetricLine};
 use maud::{Markup, html};
 
@@ -59,7 +58,7 @@ impl Axis {
         let differences = lines.clone().filter_map(|line| line.difference.as_ref());
         let mut far = differences.clone().map(|d| d.estimate.abs()).fold(0.0, f64::max);
         for line in lines {
-            far = margin(line, control).map_or(far, |margin| far.max(margin.abs()));
+            far = line.margin_at(control).map_or(far, |margin| far.max(margin.abs()));
         }
         let bound = |found: Option<f64>, end: f64| found.unwrap_or(end);
         let (mut low, mut high) = (0.0_f64, 0.0_f64);
@@ -100,7 +99,7 @@ impl Axis {
 /// One row.
 pub fn row(axis: &Axis, row: &Row<'_>) -> Markup {
     let Some(difference) = &row.line.difference else { return html! {} };
-    let margin = margin(row.line, row.control);
+    let margin = row.line.margin_at(row.control);
     draw(
         axis,
         &Drawn {
@@ -131,17 +130,6 @@ pub fn draw(axis: &Axis, drawn: &Drawn<'_>) -> Markup {
             @if is_open(upper, axis.high, |v, end| v > end) { (arrow(to, 1.0)) } @else { (cap(to)) }
             (point(axis.x(drawn.estimate), drawn.state))
         }
-    }
-}
-
-/// The difference at which a metric is beyond its margin, with its sign.
-pub fn margin(line: &MetricLine, control: Option<f64>) -> Option<f64> {
-    let share = || Some(line.margin_share? * control?);
-    let size = line.margin.or_else(share)?;
-    match line.direction {
-        Direction::Decrease => Some(size),
-        Direction::Increase => Some(-size),
-        Direction::Unknown => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The frame of every page, and small parts that several use.
 
 use super::asset::ASSETS;
+use crate::model::record::{Change, Link};
 use maud::{DOCTYPE, Markup, html};
 
 /// Where the navigation leads; a page is the current one when it has the name as its title.
@@ -125,4 +126,28 @@ pub fn short(text: &str) -> Markup {
     }
     let start: String = text.chars().take(SHOWN - 1).collect();
     html! { span title=(text) { (start) "…" } }
+}
+
+/// What something was and is, shortened.
+pub fn from_to(change: &Change) -> Markup {
+    html! {
+        span {
+            @if let Some(from) = &change.from { (short(&value(from))) " " }
+            "→ "
+            @if let Some(to) = &change.to { (short(&value(to))) } @else { "absent" }
+        }
+    }
+}
+
+/// A trace as a link when the config says where traces are, with its whole id in the title when
+/// it is shown shortened. Only web addresses are ever followed.
+pub fn trace(link: &Link, shown: &str) -> Markup {
+    let web = |href: &&String| href.starts_with("https://") || href.starts_with("http://");
+    let whole = (shown != link.trace_id).then_some(&link.trace_id);
+    html! {
+        @match link.href.as_ref().filter(web) {
+            Some(href) => a href=(href) rel="noreferrer" title=[whole] { code { (shown) } },
+            None => code title=[whole] { (shown) },
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! An interval of a difference as a row of characters around zero, with its estimate and the
 //! margin that it must not pass.
 
-use crate::model::metric::Direction;
 use crate::model::record::MetricLine;
 
 /// What is drawn of one difference, in the unit of its metric.
@@ -21,12 +20,7 @@ impl Mark {
     /// Of a line, given control's level for margins that are a share of it.
     pub fn of(line: &MetricLine, control: Option<f64>) -> Option<Mark> {
         let difference = line.difference.as_ref()?;
-        let share = line.margin_share.zip(control).map(|(share, level)| share * level.abs());
-        let margin = match line.direction {
-            Direction::Increase => line.margin.or(share).map(|size| -size),
-            Direction::Decrease => line.margin.or(share),
-            Direction::Unknown => None,
-        };
+        let margin = line.margin_at(control);
         let (lower, upper) = (difference.lower, difference.upper);
         Some(Mark { estimate: difference.estimate, lower, upper, margin })
     }
@@ -67,6 +61,7 @@ pub fn bar(mark: &Mark, reach: f64, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::metric::Direction;
 
     #[test]
     fn intervals_lie_around_zero_with_their_margin() {

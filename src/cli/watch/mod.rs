@@ -13,11 +13,10 @@ mod text;
 mod theme;
 
 use super::args::{Format, Watch};
-use super::read::{Client, typed};
+use super::read::{Client, notices, typed};
 use crate::api::Status;
-use crate::judge::trust::{self, Notice};
+use crate::judge::trust::Notice;
 use crate::model::Nanos;
-use crate::model::reject::Reject;
 use crate::model::url::part;
 use crate::model::view::ExperimentView;
 use anyhow::{Result, bail};
@@ -69,12 +68,7 @@ async fn ask(client: &Client, experiment: &str) -> Result<Seen> {
     let path = format!("/api/v1/experiments/{}", part(experiment));
     let experiment: ExperimentView = typed(&client.get(&path, &[]).await?)?;
     let status: Status = typed(&client.get("/api/v1/status", &[]).await?)?;
-    let refused = Reject::ALL.into_iter().filter_map(|reason| {
-        let refusal = status.rejected.get(reason.name())?;
-        Some((reason, refusal.count))
-    });
-    let refused: Vec<(Reject, u64)> = refused.collect();
-    let notices = trust::notices(&experiment, &status.engine, &refused);
+    let notices = notices(&experiment, &status);
     let offline = client.is_offline().await;
     Ok(Seen { experiment, notices, log_time: status.log_time, offline })
 }

@@ -3,6 +3,7 @@
 
 use super::Seen;
 use crate::model::Nanos;
+use crate::model::id::nanos;
 use crate::model::view::{ArmView, ExperimentView, SiteView};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -111,8 +112,7 @@ impl Screen {
 
     /// Seconds since the last span.
     pub fn quiet_for(&self) -> Option<f64> {
-        let at = self.experiment().last_seen.as_deref()?.parse::<jiff::Timestamp>().ok()?;
-        Some(self.since(Nanos::try_from(at.as_nanosecond()).ok()?))
+        Some(self.since(nanos(self.experiment().last_seen.as_deref()?)?))
     }
 
     /// Does what a key means.

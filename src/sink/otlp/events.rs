@@ -47,8 +47,7 @@ pub fn record(event: &Event) -> LogRecord {
 
 /// Nanoseconds of an RFC 3339 text; 0, which OTLP takes for unknown, when it is none.
 pub fn nanos(text: &str) -> u64 {
-    let at = text.parse::<jiff::Timestamp>().ok();
-    at.and_then(|at| u64::try_from(at.as_nanosecond()).ok()).unwrap_or(0)
+    crate::model::id::nanos(text).unwrap_or(0)
 }
 
 fn state(event: &Event) -> Option<&str> {

@@ -202,12 +202,10 @@ fn split(arm: &ArmView) -> Markup {
 fn guardrails(arm: &ArmView) -> Markup {
     let own: Vec<&MetricLine> =
         arm.metrics.iter().filter(|line| line.role == Role::Guardrail && line.decides()).collect();
-    let state =
-        |line: &MetricLine| line.verdict.as_ref().map_or("", |v| v.state.as_str()).to_owned();
     html! {
         @if own.is_empty() { span.dim { "–" } } @else { ul.rails { @for line in own {
             li { @if let Some(verdict) = &line.verdict {
-                span class=(format!("verdict {}", verdict::class_of(&state(line)))) title=(verdict.sentence) {
+                span class=(format!("verdict {}", verdict::class_of(&verdict.state))) title=(verdict.sentence) {
                     (verdict::shape(&verdict.state)) " " (line.name.replace('_', " ")) span.hidden { " " (verdict.state) } }
             } }
         } } }

@@ -1,7 +1,7 @@
 //! What the address of an experiment's page asks for. Everything that a reader can set is in it,
 //! so a page can be sent to somebody else, and links change one part and keep the rest.
 
-use crate::model::id::{MINUTE, Nanos};
+use crate::model::id::{MINUTE, Nanos, nanos};
 use crate::model::url::part;
 use serde::Deserialize;
 
@@ -43,9 +43,7 @@ pub enum Window {
 impl Asked {
     /// Which stretch of time.
     pub fn window(&self) -> Window {
-        let after = self.after.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        let after = after.and_then(|at| Nanos::try_from(at.as_nanosecond()).ok());
-        match (after, self.window.as_deref()) {
+        match (self.after.as_deref().and_then(nanos), self.window.as_deref()) {
             (Some(at), _) => Window::After(at / MINUTE * MINUTE),
             (None, Some("24h")) => Window::Day,
             (None, Some("all")) => Window::All,

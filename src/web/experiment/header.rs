@@ -4,7 +4,7 @@
 use super::asked::Window;
 use super::sight::Sight;
 use crate::judge::trust::{Notice, Severity};
-use crate::model::id::rfc3339;
+use crate::model::id::{nanos, rfc3339};
 use crate::model::metric::Role;
 use crate::model::record::MetricLine;
 use crate::model::view::ArmView;
@@ -87,9 +87,7 @@ fn facts(sight: &Sight<'_>) -> Markup {
 
 /// How long ago something was, counted on by the script.
 pub fn age(now: u64, at: &str) -> Markup {
-    let then = at.parse::<jiff::Timestamp>().ok().map(|at| at.as_nanosecond());
-    let then = then.and_then(|at| u64::try_from(at).ok());
-    let seconds = then.map(|then| now.saturating_sub(then) / 1_000_000_000);
+    let seconds = nanos(at).map(|then| now.saturating_sub(then) / 1_000_000_000);
     let text = seconds.map_or_else(
         || human::minute(at),
         |s| match s {

@@ -67,7 +67,7 @@ fn row(sight: &Sight<'_>, arm: &ArmView, line_of: &MetricLine) -> Markup {
             }
             td { @if let Some(verdict) = &line_of.verdict { (verdict::mark(verdict)) } @else { span.dim { "–" } } }
             td.n { @if let Some(scored) = scored { (human::count(scored)) " of " } (human::count(line_of.calls)) }
-            td.dim { (grader(line_of)) }
+            td.dim { (human::grader(line_of)) }
         }
     }
 }
@@ -76,12 +76,4 @@ fn row(sight: &Sight<'_>, arm: &ArmView, line_of: &MetricLine) -> Markup {
 pub fn interval(line: &MetricLine) -> String {
     let bounds = line.level.as_ref().and_then(|level| human::bounds(level, &line.unit));
     bounds.unwrap_or_else(|| "–".to_owned())
-}
-
-/// Who judged.
-pub fn grader(line: &MetricLine) -> String {
-    let Some(grader) = &line.grader else { return "–".to_owned() };
-    let parts = [&grader.name, &grader.version, &grader.model];
-    let given: Vec<&str> = parts.into_iter().filter_map(|part| part.as_deref()).collect();
-    given.join(" · ")
 }

@@ -3,7 +3,7 @@
 //! SVG as it comes; a script draws the same data again with a cursor.
 
 use super::sight::Sight;
-use crate::model::id::{Nanos, rfc3339};
+use crate::model::id::{Nanos, nanos, rfc3339};
 use crate::model::record::MetricLine;
 use crate::model::view::{Band, BandPoint};
 use crate::web::chart::{self, Scale};
@@ -55,9 +55,7 @@ fn levels(sight: &Sight<'_>, metric: &str, name: &str) -> Markup {
     }
     for point in sight.levels(metric) {
         let own = bands.iter_mut().find(|band| band.arm == point.arm);
-        if let (Some(band), Some(at), Some(level)) =
-            (own, super::timeline::nanos(&point.at), point.level)
-        {
+        if let (Some(band), Some(at), Some(level)) = (own, nanos(&point.at), point.level) {
             let bound = Some(level);
             band.points.push(BandPoint { at, estimate: level, lower: bound, upper: bound });
         }
@@ -100,11 +98,7 @@ pub fn within(sight: &Sight<'_>, band: &Band) -> Band {
 pub fn marks(sight: &Sight<'_>, arm: Option<&str>) -> Vec<(Nanos, String)> {
     let concerns = |of: &str| arm.is_none_or(|arm| of.is_empty() || of == arm);
     let changes = sight.site.changes.iter().filter(|change| concerns(&change.arm));
-    changes
-        .filter_map(|change| {
-            Some((super::timeline::nanos(&change.at)?, super::timeline::says(change)))
-        })
-        .collect()
+    changes.filter_map(|change| Some((nanos(&change.at)?, super::timeline::says(change)))).collect()
 }
 
 fn nothing(sight: &Sight<'_>, metric: &str) -> String {

@@ -2,12 +2,12 @@
 //! leads to the page of what came after it, with the two runs side by side.
 
 use super::sight::Sight;
-use crate::model::id::{Nanos, rfc3339};
+use crate::model::id::{Nanos, nanos, rfc3339};
 use crate::model::record::{Change, RunRecord};
 use crate::web::chart::Scale;
 use crate::web::forest::px;
 use crate::web::human;
-use crate::web::page::{short, value};
+use crate::web::page::{from_to, value};
 use maud::{Markup, html};
 
 const WIDTH: f64 = 1200.0;
@@ -45,12 +45,6 @@ pub fn says(change: &Change) -> String {
         "" => format!("{at} {} {to}", change.field),
         arm => format!("{at} {arm}: {} → {to}", change.field),
     }
-}
-
-/// Nanoseconds of an RFC 3339 time.
-pub fn nanos(at: &str) -> Option<Nanos> {
-    let at = at.parse::<jiff::Timestamp>().ok()?;
-    Nanos::try_from(at.as_nanosecond()).ok()
 }
 
 fn own<'a>(sight: &'a Sight<'_>, arm: &'a str) -> impl Iterator<Item = &'a RunRecord> {
@@ -160,11 +154,7 @@ fn listed(sight: &Sight<'_>, change: &Change) -> Markup {
             a href=(after(sight, change)) { time datetime=(change.at) { (human::minute(&change.at)) } }
             b { @if change.arm.is_empty() { "all arms" } @else { (change.arm) } }
             code { (change.field) }
-            span {
-                @if let Some(from) = &change.from { (short(&value(from))) " " }
-                "→ "
-                @if let Some(to) = &change.to { (short(&value(to))) } @else { "absent" }
-            }
+            (from_to(change))
         }
     }
 }

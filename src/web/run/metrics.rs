@@ -70,7 +70,7 @@ fn row(line: &MetricLine) -> Markup {
         td.n { (human::count(line.calls)) }
         td.n { (optional(line.scored)) }
         td.n { (optional(line.units)) }
-        td { (grader(line)) }
+        td { (human::grader(line)) }
     } }
 }
 
@@ -104,11 +104,4 @@ fn margin(line: &MetricLine) -> String {
     let ceiling = line.ceiling.map(|most| format!("at most {}", human::level(most, &line.unit)));
     let told: Vec<String> = [own, share, ceiling].into_iter().flatten().collect();
     if told.is_empty() { "–".to_owned() } else { told.join(", ") }
-}
-
-fn grader(line: &MetricLine) -> String {
-    let Some(grader) = &line.grader else { return "–".into() };
-    let parts = [&grader.name, &grader.version, &grader.model];
-    let given: Vec<&str> = parts.into_iter().filter_map(|part| part.as_deref()).collect();
-    given.join(" · ")
 }

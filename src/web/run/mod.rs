@@ -4,7 +4,7 @@
 mod evidence;
 mod metrics;
 
-use super::page::{figure, frame, grade, short, value};
+use super::page::{figure, frame, from_to, grade, short, trace, value};
 use super::{WebState, absent, human, runs};
 use crate::compare::find;
 use crate::model::record::{Change, Link, RunRecord};
@@ -158,11 +158,7 @@ fn changes(changes: &[Change]) -> Markup {
                 time datetime=(change.at) { (human::minute(&change.at)) }
                 b { (change.arm) }
                 code { (change.field) }
-                span {
-                    @if let Some(from) = &change.from { (short(&value(from))) " " }
-                    "→ "
-                    @if let Some(to) = &change.to { (short(&value(to))) } @else { "absent" }
-                }
+                (from_to(change))
             } } }
             @if more > 0 { p.note { "and " (more) " earlier ones, in the JSON" } }
         }
@@ -170,17 +166,12 @@ fn changes(changes: &[Change]) -> Markup {
 }
 
 fn links(links: &[Link]) -> Markup {
-    // A template comes from the config, but only web addresses are ever followed.
-    let web = |href: &&String| href.starts_with("https://") || href.starts_with("http://");
     html! {
         @if !links.is_empty() {
             h2 { "Traces to look at" }
             ul.changes { @for link in links { li {
                 b { (link.rel) } @if let Some(why) = &link.why { span { (why) } }
-                @match link.href.as_ref().filter(web) {
-                    Some(href) => a href=(href) rel="noreferrer" { code { (link.trace_id) } },
-                    None => code { (link.trace_id) },
-                }
+                (trace(link, &link.trace_id))
                 span.dim { "call " code { (link.span_id) } }
             } } }
             @if links.iter().all(|link| link.href.is_none()) {
