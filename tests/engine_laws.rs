@@ -9,7 +9,7 @@ use armspan::app::fold::Fold;
 use armspan::engine::context::Context;
 use armspan::engine::dictionary::Dictionary;
 use armspan::engine::fact::{Change, Fact};
-use armspan::engine::join::{Answers, Join, Step};
+use armspan::engine::join::Join;
 use armspan::engine::tally::Tally;
 use armspan::engine::tally::run::Run;
 use armspan::model::canonical::{jcs, set_id};
@@ -555,9 +555,17 @@ fn encode(list: &[Observation]) -> Vec<u8> {
     bytes
 }
 
+/// Hardly any memory: nearly everything is sealed at once and comes back when more of it comes.
+fn cramped() -> Settings {
+    let mut cramped = settings();
+    cramped.limits.join_bytes_max = 1_500;
+    cramped.limits.unit_cache_bytes = 300;
+    cramped
+}
+
 /// Feeds batches one second apart and lets every wait expire.
-fn fold(definitions: &[Observation], batches: &[Vec<Observation>]) -> Fold {
-    let mut fold = Fold::new(settings());
+fn fold(settings: Settings, definitions: &[Observation], batches: &[Vec<Observation>]) -> Fold {
+    let mut fold = Fold::new(settings);
     fold.push(BASE, Body::Batch(encode(definitions)));
     for (at, batch) in batches.iter().enumerate() {
         fold.push(BASE + at as u64 * 7 * SECOND, Body::Batch(encode(batch)));
@@ -574,11 +582,7 @@ fn partitioned(parts: usize, definitions: &[Observation], batches: &[Vec<Observa
     let place = |id: TraceId| (id.0 >> 64) as usize % parts;
     let mut feed = |to: usize, list: Vec<Observation>, now: Nanos| {
         let (join, dictionary) = &mut joins[to];
-        let Step::Done(mut changes) =
-            join.step(list, now, &Answers::default(), &context, dictionary)
-        else {
-            panic!("nothing is sealed here")
-        };
+        let mut changes = join.take_all(list, now, &context, dictionary);
         for at in 0..changes.len() {
             if let Change::Forward(id, score) = changes[at] {
                 let (join, dictionary) = &mut joins[place(id)];
@@ -675,9 +679,11 @@ proptest! {
         let sent: Vec<Observation> = batches.concat();
         let expected = oracle(&sent);
         let words = definitions(&world.observations);
-        let fold = fold(&words, &batches);
-        let got = table_of(fold.engine.tally(), fold.engine.dictionary());
-        prop_assert_eq!(&got, &expected, "one partition");
+        for (settings, name) in [(settings(), "one partition"), (cramped(), "sealed")] {
+            let fold = fold(settings, &words, &batches);
+            let got = table_of(fold.engine.tally(), fold.engine.dictionary());
+            prop_assert_eq!(&got, &expected, "{}", name);
+        }
         prop_assert_eq!(&partitioned(1, &words, &batches), &expected, "harness, one partition");
         prop_assert_eq!(&partitioned(16, &words, &batches), &expected, "sixteen partitions");
     }
@@ -690,9 +696,9 @@ proptest! {
     ) {
         let batches = delivery(&world, &order, &[2, 5, 11]);
         let words = definitions(&world.observations);
-        let straight = fold(&words, &batches).engine.state().expect("state");
+        let straight = fold(cramped(), &words, &batches).engine.state().expect("state");
         // Once more, through a snapshot after some of the batches.
-        let mut halted = Fold::new(settings());
+        let mut halted = Fold::new(cramped());
         halted.push(BASE, Body::Batch(encode(&words)));
         for (at, batch) in batches.iter().enumerate() {
             halted.push(BASE + at as u64 * 7 * SECOND, Body::Batch(encode(batch)));

@@ -275,9 +275,10 @@ fn a_call_without_an_arm_is_unassigned_when_its_wait_is_over() {
 }
 
 #[test]
-fn what_no_longer_fits_in_memory_is_late_and_never_counted_twice() {
+fn what_no_longer_fits_in_memory_is_known_all_the_same() {
     let mut settings = configured();
     settings.limits.join_bytes_max = 64 << 10;
+    settings.limits.unit_cache_bytes = 16 << 10;
     let mut scene = Scene::new(settings);
     let facets = set("r", "h");
     let wanted = |at: u64| Wanted {
@@ -288,14 +289,37 @@ fn what_no_longer_fits_in_memory_is_late_and_never_counted_twice() {
         set: &facets,
     };
     (0..500).for_each(|at| scene.call(&wanted(at)));
-    // The oldest ones again: their dedupe state is gone, so they are late, not new.
+    assert!(scene.fold.borrow().shelved() > 300, "traces and units left memory");
     let mut again = Scene { fold: scene.fold.clone(), calls: 0 };
     (0..50).for_each(|at| again.call(&wanted(at)));
     let view = scene.view();
-    assert_eq!(arm(&view, "A").calls, 500);
-    assert_eq!(view.counts.late, 50);
-    assert!(view.counts.limits["join_bytes"] > 0, "{:?}", view.counts.limits);
+    assert_eq!((arm(&view, "A").calls, arm(&view, "A").units), (500, 500));
+    assert_eq!((view.counts.late, view.counts.duplicates), (0, 50));
     assert!(view.counts.bytes["join"] <= 64 << 10, "{:?}", view.counts.bytes);
+    assert!(view.counts.bytes["units"] <= 16 << 10, "{:?}", view.counts.bytes);
+}
+
+#[test]
+fn what_no_longer_fits_on_disk_is_late_and_never_counted_twice() {
+    let mut settings = configured();
+    settings.limits.join_bytes_max = 64 << 10;
+    settings.limits.horizon_bytes_max = 16 << 10;
+    let mut scene = Scene::new(settings);
+    let facets = set("r", "h");
+    let wanted = |at: u64| Wanted {
+        experiment: "e",
+        arm: "A",
+        user: at,
+        at: BASE + at * 20 * SECOND,
+        set: &facets,
+    };
+    (0..1_000).for_each(|at| scene.call(&wanted(at)));
+    let mut again = Scene { fold: scene.fold.clone(), calls: 0 };
+    (0..50).for_each(|at| again.call(&wanted(at)));
+    let view = scene.view();
+    assert_eq!(arm(&view, "A").calls, 1_000);
+    assert_eq!((view.counts.late, view.counts.duplicates), (50, 0));
+    assert!(view.counts.limits["horizon_bytes"] > 0, "{:?}", view.counts.limits);
 }
 
 #[test]

@@ -2,12 +2,15 @@
 //! publishes views, takes snapshots and puts records and events into the outbox.
 
 use super::fold::apply;
+use super::open::Snapshot;
 use super::record::Recorder;
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::log::{LocalLog, Next, Tail};
+use crate::model::shelf::ShelfError;
 use crate::model::view::Series;
 use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, Sym, View};
+use crate::store::Sealed;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -51,6 +54,8 @@ pub struct Snapshots {
 pub struct Driver {
     /// All state.
     pub engine: Engine,
+    /// What left its memory.
+    pub shelf: Sealed,
     /// Decisions and ticks go there.
     pub log: LocalLog,
     /// Durable entries come from there.
@@ -80,6 +85,8 @@ struct Pace {
     saved_at: Position,
     bytes: u64,
     changed: bool,
+    /// The shelf failed: nothing is applied any more.
+    broken: bool,
     in_flight: BTreeSet<(Sym, Sym, u32)>,
     /// Position and log time of the snapshots of this process, oldest first.
     taken: VecDeque<(Position, Nanos)>,
@@ -99,6 +106,7 @@ impl Driver {
             saved_at: self.engine.position(),
             bytes: 0,
             changed: true,
+            broken: false,
             in_flight: BTreeSet::new(),
             taken: VecDeque::new(),
         };
@@ -111,19 +119,27 @@ impl Driver {
             }
             self.look_around(&mut pace);
         }
-        self.publish(&mut pace);
-        self.save(&mut pace);
+        if !pace.broken {
+            self.publish(&mut pace);
+            self.save(&mut pace);
+        }
         self.engine
     }
 
     fn take(&mut self, position: Position, entry: &Entry, pace: &mut Pace) {
+        if pace.broken {
+            return;
+        }
         if let Body::Batch(bytes) = &entry.body {
             pace.bytes += bytes.len() as u64;
         }
         if let Body::Decision(decision) = &entry.body {
             pace.in_flight.remove(&(decision.experiment, decision.site, decision.number));
         }
-        let mut output = apply(&mut self.engine, position, entry);
+        let mut output = match apply(&mut self.engine, position, entry, &mut self.shelf) {
+            Ok(output) => output,
+            Err(error) => return self.give_up(&error, pace),
+        };
         self.recorder.take(&self.engine, &mut output);
         pace.changed = true;
         for decision in output.decisions {
@@ -134,6 +150,18 @@ impl Driver {
             }
         }
         self.applied.send_replace(position + 1);
+    }
+
+    /// What left memory cannot be read back: nothing that is counted from here on could be
+    /// trusted. The log has everything; the next start rebuilds what is damaged.
+    fn give_up(&mut self, error: &ShelfError, pace: &mut Pace) {
+        pace.broken = true;
+        tracing::error!(%error, "sealed traces cannot be read; stopping, start again to rebuild");
+        if let Err(error) = Sealed::set_aside(error) {
+            tracing::error!(%error, "the damaged file could not be put aside");
+        }
+        self.log.fail();
+        self.meter.ready.store(false, Relaxed);
     }
 
     fn look_around(&mut self, pace: &mut Pace) {
@@ -153,7 +181,7 @@ impl Driver {
         }
         let due =
             pace.saved.elapsed() >= self.snapshots.every || pace.bytes >= self.snapshots.log_bytes;
-        if due && self.engine.position() > pace.saved_at {
+        if due && !pace.broken && self.engine.position() > pace.saved_at {
             self.save(pace);
         }
     }
@@ -186,18 +214,22 @@ impl Driver {
         pace.saved = Instant::now();
         pace.bytes = 0;
         pace.saved_at = self.engine.position();
-        let recorded = self.recorder.sync(pace.saved_at).map_err(anyhow::Error::from);
-        let state = recorded.and_then(|()| Ok(self.engine.state()?));
-        let saved = state.and_then(|bytes| {
-            let (dir, version) = (&self.snapshots.dir, super::state_version());
-            Ok(crate::store::save(dir, &version, pace.saved_at, &bytes)?)
-        });
-        match saved {
+        match self.save_all(pace.saved_at) {
             Ok(()) => self.let_go(pace),
             Err(error) => {
                 tracing::error!(%error, "no snapshot; the next start reads more of the log");
             }
         }
+    }
+
+    /// Whatever the snapshot rests on is durable before it.
+    fn save_all(&mut self, position: Position) -> anyhow::Result<()> {
+        self.recorder.sync(position)?;
+        self.shelf.sync()?;
+        let snapshot = Snapshot { manifest: self.shelf.manifest(), state: self.engine.state()? };
+        let bytes = postcard::to_stdvec(&snapshot)?;
+        crate::store::save(&self.snapshots.dir, &super::state_version(), position, &bytes)?;
+        Ok(self.shelf.saved(&snapshot.manifest)?)
     }
 
     /// Removes segments that are old enough and covered by two snapshots: the newest two are

@@ -2,6 +2,7 @@
 //! make the engine, and the API answers from it as a server's would. Nothing in the folder is
 //! written, locked or repaired.
 
+use super::overlay::Overlay;
 use super::{open, replay};
 use crate::api::{ApiState, Outgoing};
 use crate::config::Config;
@@ -41,7 +42,8 @@ impl Clock for Still {
 
 /// The engine at the end of a folder's log; `seen` is told the positions on the way.
 pub fn engine(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
-    let mut engine = open::restore(dir)?;
+    let (mut engine, shelf) = open::restore(dir, false)?;
+    let mut shelf = Overlay::new(shelf);
     let from = engine.position();
     for entry in crate::log::read(dir, from)? {
         let (position, entry) = entry?;
@@ -54,7 +56,7 @@ pub fn engine(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
                 dir.display()
             );
         }
-        super::fold::apply(&mut engine, position, &entry);
+        super::fold::apply(&mut engine, position, &entry, &mut shelf)?;
         seen(position + 1);
     }
     Ok(engine)

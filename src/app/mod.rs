@@ -8,6 +8,7 @@ pub mod fold;
 pub mod folder;
 mod grpc;
 pub mod open;
+mod overlay;
 mod record;
 pub mod replay;
 pub mod server;

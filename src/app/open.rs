@@ -6,9 +6,11 @@ use super::state_version;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::{self, LocalLog, Tail};
+use crate::model::shelf::ShelfError;
 use crate::model::{Meter, Position};
 use crate::store;
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ pub struct Data {
     pub tail: Tail,
     /// The state at the end of the log.
     pub engine: Engine,
+    /// What left the engine's memory.
+    pub shelf: store::Sealed,
     /// What sinks get.
     pub outbox: store::Outbox,
     /// What an entry leads to goes through it into the outbox.
@@ -43,9 +47,13 @@ pub fn open(
     let outbox = store::Outbox::open(&config.data)?;
     let (keep, bytes) = (config.outbox.keep.0, config.outbox.keep_bytes_max);
     let mut recorder = Recorder::new(outbox.clone(), keep, bytes)?;
-    let mut engine = restore(&config.data)?;
-    if engine.position() > outbox.position()? {
-        engine = without_outbox(engine, opened.first(), &outbox)?;
+    let (mut engine, mut shelf) = restore(&config.data, false)?;
+    if engine.position() < opened.first() && accept_loss {
+        (engine, shelf) = restore(&config.data, true)?;
+    }
+    if engine.position() > outbox.position()? && is_remade(opened.first(), &engine, &outbox)? {
+        engine = Engine::new(Default::default());
+        shelf = empty_shelf(&config.data)?;
     }
     if engine.position() > opened.next() {
         bail!(
@@ -61,20 +69,20 @@ pub fn open(
     for entry in opened.entries(from)? {
         let (position, entry) = entry?;
         // Decisions that a look makes here are in the log already, or are made again later.
-        let mut output = apply(&mut engine, position, &entry);
+        let mut output = apply(&mut engine, position, &entry, &mut shelf).map_err(set_aside)?;
         recorder.take(&engine, &mut output);
         seen(position + 1, next);
     }
     let (log, tail) = opened.start()?;
-    Ok(Data { lock, log, tail, engine, outbox, recorder })
+    Ok(Data { lock, log, tail, engine, shelf, outbox, recorder })
 }
 
 /// The outbox was lost, or is older than the snapshot: what it lacks comes from the log when
 /// that reaches back to its beginning.
-fn without_outbox(engine: Engine, first: Position, outbox: &store::Outbox) -> Result<Engine> {
+fn is_remade(first: Position, engine: &Engine, outbox: &store::Outbox) -> Result<bool> {
     if first == 0 {
         tracing::warn!("the outbox is older than the snapshot; it is made again from the log");
-        return Ok(Engine::new(Default::default()));
+        return Ok(true);
     }
     tracing::error!(
         from = outbox.position()?,
@@ -82,7 +90,17 @@ fn without_outbox(engine: Engine, first: Position, outbox: &store::Outbox) -> Re
         "the outbox is older than the snapshot, and the log does not reach back: run records and \
          events of these positions are missing in it; figures are not touched"
     );
-    Ok(engine)
+    Ok(false)
+}
+
+/// A damaged table is put aside: the next start rebuilds from an older snapshot or the log.
+fn set_aside(error: ShelfError) -> anyhow::Error {
+    let renamed = store::Sealed::set_aside(&error);
+    let what = anyhow::Error::from(error);
+    match renamed {
+        Ok(()) => what.context("sealed traces cannot be read; start again to rebuild them"),
+        Err(why) => what.context(format!("sealed traces cannot be read, and put aside: {why}")),
+    }
 }
 
 fn log_config(config: &Config, accept_loss: bool) -> log::Config {
@@ -95,14 +113,41 @@ fn log_config(config: &Config, accept_loss: bool) -> log::Config {
     }
 }
 
-/// The engine of the newest snapshot that can be read; an empty one when there is none.
-pub fn restore(dir: &Path) -> Result<Engine> {
-    let Some((position, bytes)) = store::newest_valid(dir, &state_version())? else {
-        return Ok(Engine::new(Default::default()));
-    };
-    let engine = Engine::restore(&bytes)
-        .with_context(|| format!("the snapshot at position {position} cannot be understood"))?;
-    Ok(engine)
+/// What a snapshot holds: the state, and which tables its sealed traces and units are in.
+#[derive(Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Of the shelf.
+    pub manifest: store::Manifest,
+    /// Of the engine.
+    pub state: Vec<u8>,
+}
+
+/// Engine and shelf of the newest snapshot that can be read and whose tables are there; empty
+/// ones when there is none. With `accept_loss` damaged tables are left out.
+pub fn restore(dir: &Path, accept_loss: bool) -> Result<(Engine, store::Sealed)> {
+    let mut below = Position::MAX;
+    while let Some((position, bytes)) = store::newest_valid_below(dir, &state_version(), below)? {
+        let snapshot: Snapshot = postcard::from_bytes(&bytes)
+            .with_context(|| format!("the snapshot at position {position} is none"))?;
+        match store::Sealed::open(dir, &snapshot.manifest, accept_loss) {
+            Ok(shelf) => {
+                let engine = Engine::restore(&snapshot.state).with_context(|| {
+                    format!("the snapshot at position {position} cannot be understood")
+                })?;
+                return Ok((engine, shelf));
+            }
+            Err(error @ ShelfError::Damaged { .. }) => {
+                tracing::warn!(position, %error, "a snapshot is passed over");
+                below = position;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((Engine::new(Default::default()), empty_shelf(dir)?))
+}
+
+fn empty_shelf(dir: &Path) -> Result<store::Sealed> {
+    Ok(store::Sealed::open(dir, &store::Manifest::default(), false)?)
 }
 
 /// Segments before the oldest snapshot may be gone; without a snapshot that reaches them the

@@ -5,6 +5,7 @@ use super::fold::{Fold, apply};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::codec::Reader;
+use crate::model::shelf::MemoryShelf;
 use crate::model::{Batch, Body, Nanos, Observation, Position};
 use crate::normalize::{self, Normalizer, Report, Times, Witness};
 use anyhow::{Context as _, Result, bail};
@@ -79,7 +80,7 @@ fn latest(observations: &[u8]) -> Nanos {
 /// Replays the log of a data folder: the same bytes of state as the server that wrote it. `seen`
 /// is told the positions on the way.
 pub fn log(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
-    let mut engine = Engine::new(Default::default());
+    let (mut engine, mut shelf) = (Engine::new(Default::default()), MemoryShelf::default());
     for entry in crate::log::read(dir, 0)? {
         let (position, entry) = entry?;
         if position > engine.position() {
@@ -89,7 +90,7 @@ pub fn log(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
                 dir.display()
             );
         }
-        apply(&mut engine, position, &entry);
+        apply(&mut engine, position, &entry, &mut shelf)?;
         seen(position + 1);
     }
     Ok(engine)

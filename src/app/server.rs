@@ -102,13 +102,14 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Result<Core> {
         let clock = Arc::new(TurnClock::new(clock));
-        let Data { lock, log, tail, engine, outbox, recorder } = data;
+        let Data { lock, log, tail, engine, shelf, outbox, recorder } = data;
         let fresh = engine.position() == 0 || *engine.settings() != config.settings();
         let view = Arc::new(ArcSwap::from_pointee(engine.view()));
         let (asks, questions) = mpsc::channel();
         let (applying, applied) = watch::channel(engine.position());
         let driver = Driver {
             engine,
+            shelf,
             applied: applying,
             log: log.clone(),
             tail,

@@ -112,6 +112,8 @@ pub struct Limits {
     pub names_max: u32,
     /// Bytes of young join and dedupe state.
     pub join_bytes_max: Size,
+    /// Bytes of sealed traces on disk; above, the oldest go and the horizon is shorter.
+    pub horizon_bytes_max: Size,
     /// Bytes of tallies.
     pub tally_bytes_max: Size,
     /// Bytes of the unit register.
@@ -228,6 +230,7 @@ impl Default for Limits {
             facet_values_max: engine.facet_values_max,
             names_max: engine.names_max,
             join_bytes_max: Size(engine.join_bytes_max),
+            horizon_bytes_max: Size(engine.horizon_bytes_max),
             tally_bytes_max: Size(engine.tally_bytes_max),
             unit_cache_bytes: Size(engine.unit_cache_bytes),
         }
@@ -246,6 +249,7 @@ impl Limits {
             facet_values_max: self.facet_values_max,
             names_max: self.names_max,
             join_bytes_max: self.join_bytes_max.0,
+            horizon_bytes_max: self.horizon_bytes_max.0,
             tally_bytes_max: self.tally_bytes_max.0,
             unit_cache_bytes: self.unit_cache_bytes.0,
         }

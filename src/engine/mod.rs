@@ -8,25 +8,26 @@ pub mod estimate;
 pub mod fact;
 pub mod join;
 pub mod sorted;
+mod stage;
 pub mod tally;
 pub mod view;
 pub mod watch;
 
-use crate::model::codec::Reader;
 use crate::model::delivery::{Event, HOUR, Why};
-use crate::model::{
-    Body, Decision, Entry, Nanos, Observation, Position, Settings, Settled, Sym, minute_of,
-};
+use crate::model::{Body, Decision, Entry, Nanos, Position, Settings, Settled, Sym, minute_of};
 use context::Context;
 use dictionary::Dictionary;
 use fact::Change;
-use join::{Answers, Join, Key};
+use join::Join;
 use serde::{Deserialize, Serialize};
+use stage::Stage;
 use tally::Tally;
 use watch::{Scene, Watch};
 
+pub use stage::{Answers, Need, Sealing};
+
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Engine {
     tally: Tally,
     watch: Watch,
     unreadable: u64,
+    /// The entry that is under way.
+    #[serde(skip)]
+    stage: Stage,
 }
 
 /// What applying an entry led to.
@@ -55,13 +59,15 @@ pub struct Output {
     pub cut: Option<Why>,
     /// Verdicts and configurations that changed.
     pub events: Vec<Event>,
+    /// To be kept on the shelf before the next entry.
+    pub sealing: Sealing,
 }
 
 /// What came of an entry.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Stepped {
-    /// Nothing was changed; read these keys and step again.
-    Need(Vec<Key>),
+    /// Read this and step again with what was found.
+    Need(Need),
     /// Applied.
     Done(Output),
 }
@@ -74,43 +80,17 @@ impl Engine {
         Engine { context: Context::new(settings), ..Engine::default() }
     }
 
-    /// Applies the entry at `position`, or says what it needs from disk first.
-    pub fn step(&mut self, position: Position, entry: &Entry, answers: &Answers) -> Stepped {
+    /// Applies the entry at `position`, or says what it needs from disk first; it is then called
+    /// again with the same entry and what was read.
+    pub fn step(&mut self, position: Position, entry: &Entry, answers: Answers) -> Stepped {
         let now = self.log_time.max(entry.stamp);
-        let mut output = Output::default();
-        let changes = match &entry.body {
-            Body::Batch(bytes) => {
-                let (observations, unreadable) = decode(bytes);
-                let (context, dictionary) = (&self.context, &mut self.dictionary);
-                match self.join.step(observations, now, answers, context, dictionary) {
-                    join::Step::Need(keys) => return Stepped::Need(keys),
-                    join::Step::Done(changes) => {
-                        self.unreadable += unreadable;
-                        self.forward(changes, now)
-                    }
-                }
-            }
-            Body::Tick => self.tick(now),
-            Body::Config(json) => {
-                output.looked = true;
-                let (changes, decisions) = self.configure(json, now);
-                output.decisions = decisions;
-                changes
-            }
-            Body::Decision(decision) => {
-                output.looked = true;
-                if matches!(decision.what, Settled::Epoch { .. }) {
-                    output.cut = Some(Why::Epoch);
-                }
-                self.decide(decision)
-            }
-            Body::Cut => {
-                output.cut = Some(Why::Drain);
-                self.tick(now)
-            }
-        };
-        let limits = self.context.settings.limits.clone();
-        changes.iter().for_each(|change| self.tally.apply(change, &limits));
+        let mut stage = std::mem::take(&mut self.stage);
+        if let Some(need) = self.advance(&mut stage, entry, now, answers) {
+            self.stage = stage;
+            return Stepped::Need(need);
+        }
+        let sealing = self.seal(&mut stage);
+        let mut output = Output { sealing, ..stage.output };
         if now / HOUR > self.log_time / HOUR && self.log_time > 0 {
             output.cut = Some(Why::Hour);
         }
@@ -142,16 +122,10 @@ impl Engine {
         changes
     }
 
-    fn tick(&mut self, now: Nanos) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.join.tick(now, &self.context, &mut self.dictionary, &mut changes);
-        changes
-    }
-
-    fn configure(&mut self, json: &str, now: Nanos) -> (Vec<Change>, Vec<Decision>) {
+    fn configure(&mut self, stage: &mut Stage, json: &str, now: Nanos) {
         let Ok(settings) = serde_json::from_str::<Settings>(json) else {
             self.unreadable += 1;
-            return (Vec::new(), Vec::new());
+            return;
         };
         let old = self.context.clone();
         for name in settings.experiments.keys().chain(settings.metrics.keys()) {
@@ -162,9 +136,8 @@ impl Engine {
             self.dictionary.name(arm, settings.limits.names_max);
         }
         self.context.configure(settings, now);
-        let changes = self.join.reconsider(None, &old, &self.context, &mut self.dictionary);
-        let decisions = self.decisions_of_splits(&old, now);
-        (changes, decisions)
+        self.reconsider(stage, &old, None);
+        stage.output.decisions = self.decisions_of_splits(&old, now);
     }
 
     fn decisions_of_splits(&self, old: &Context, now: Nanos) -> Vec<Decision> {
@@ -177,21 +150,23 @@ impl Engine {
         watch::splits_changed(changed, &scene)
     }
 
-    fn decide(&mut self, decision: &Decision) -> Vec<Change> {
+    fn decide(&mut self, stage: &mut Stage, decision: &Decision) {
+        if matches!(decision.what, Settled::Epoch { .. }) {
+            stage.output.cut = Some(Why::Epoch);
+        }
         let old = self.context.clone();
         let name = self.dictionary.text(decision.experiment).to_owned();
         if !self.context.decide(decision, &name) {
-            return Vec::new();
+            return;
         }
         let Engine { context, dictionary, tally, join, watch, log_time, .. } = self;
         let scene = Scene { context, dictionary, tally, census: &join.census, now: *log_time };
         watch.decided(decision, &scene);
         match decision.what {
             // What was counted keeps its epoch, and control is only looked up.
-            Settled::Epoch { .. } | Settled::Control(_) => Vec::new(),
+            Settled::Epoch { .. } | Settled::Control(_) => {}
             Settled::Experiment | Settled::Unit(_) | Settled::Demoted(_) => {
-                let concerns = Some(decision.experiment);
-                join.reconsider(concerns, &old, context, dictionary)
+                self.reconsider(stage, &old, Some(decision.experiment));
             }
         }
     }
@@ -296,18 +271,6 @@ impl Engine {
         engine.context.derive();
         Ok(engine)
     }
-}
-
-/// Observations of a batch; what cannot be read is counted and ends the batch.
-fn decode(bytes: &[u8]) -> (Vec<Observation>, u64) {
-    let mut list = Vec::with_capacity(bytes.len() / 64);
-    for read in Reader::new(bytes) {
-        match read {
-            Ok(observation) => list.push(observation),
-            Err(_) => return (list, 1),
-        }
-    }
-    (list, 0)
 }
 
 mod as_json {

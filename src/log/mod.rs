@@ -249,6 +249,11 @@ impl LocalLog {
         self.owner.shared.state().failed
     }
 
+    /// Takes nothing any more, as after a failed sync: what was taken can no longer be applied.
+    pub fn fail(&self) {
+        self.owner.shared.update(|state| state.failed = true);
+    }
+
     /// Removes the segments that hold nothing at or after a position, oldest first; never the
     /// last one. Says how many.
     pub fn remove_before(&self, position: Position) -> Result<usize, Error> {

@@ -17,6 +17,7 @@ pub mod record;
 pub mod reject;
 pub mod secret;
 pub mod settings;
+pub mod shelf;
 pub mod url;
 pub mod verdict;
 pub mod view;

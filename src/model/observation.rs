@@ -309,7 +309,7 @@ impl Operation {
         self != Operation::Embeddings
     }
 
-    pub(super) fn from_u8(code: u8) -> Option<Self> {
+    pub(crate) fn from_u8(code: u8) -> Option<Self> {
         use Operation::*;
         [Chat, GenerateContent, TextCompletion, Embeddings].get(code as usize).copied()
     }
@@ -375,7 +375,7 @@ impl Source {
         }
     }
 
-    pub(super) fn from_u8(code: u8) -> Option<Self> {
+    pub(crate) fn from_u8(code: u8) -> Option<Self> {
         use Source::*;
         let all = [Ours, Mapping, FlagAttributes, FlagSpanEvent, FlagSpan, FlagLog, Tag, Api];
         all.get(code as usize).copied()
@@ -385,7 +385,7 @@ impl Source {
 // === impl Role ===
 
 impl Role {
-    pub(super) fn from_u8(code: u8) -> Option<Self> {
+    pub(crate) fn from_u8(code: u8) -> Option<Self> {
         use Role::*;
         [Other, Wrapper, Evaluator, Retrieval, Content].get(code as usize).copied()
     }

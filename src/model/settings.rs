@@ -119,6 +119,8 @@ pub struct Limits {
     pub names_max: u32,
     /// Bytes of young join and dedupe state.
     pub join_bytes_max: u64,
+    /// Bytes of sealed traces on disk; above, the oldest go and the horizon is shorter.
+    pub horizon_bytes_max: u64,
     /// Bytes of tallies.
     pub tally_bytes_max: u64,
     /// Bytes of the unit register.
@@ -222,6 +224,7 @@ impl Default for Limits {
             facet_values_max: 64,
             names_max: 65_536,
             join_bytes_max: 64 << 20,
+            horizon_bytes_max: 10 << 30,
             tally_bytes_max: 32 << 20,
             unit_cache_bytes: 32 << 20,
         }

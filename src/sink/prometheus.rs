@@ -30,15 +30,16 @@ pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; cha
 const ORPHANED: [&str; 3] = ["no_call", "session_only", "unknown_response"];
 
 /// The same for limits.
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 10] = [
     "arms_max",
     "experiments_max",
+    "horizon_bytes",
     "join_bytes",
     "names_max",
     "response_ids",
     "runs_max",
+    "sealed_unreadable",
     "tally_bytes_max",
-    "unit_cache_bytes",
     "waiting_scores",
 ];
 

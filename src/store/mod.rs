@@ -3,13 +3,15 @@
 
 mod lock;
 mod outbox;
+mod sealed;
 mod server;
 mod snapshot;
 
 pub use lock::Lock;
 pub use outbox::{Outbox, Put};
+pub use sealed::{Manifest, Sealed};
 pub use server::Server;
-pub use snapshot::{newest_valid, save};
+pub use snapshot::{newest_valid, newest_valid_below, save};
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -35,7 +35,17 @@ pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Resu
 
 /// The newest snapshot that is whole and of this version: its position and bytes.
 pub fn newest_valid(dir: &Path, version: &str) -> Result<Option<(Position, Vec<u8>)>, Error> {
-    for (position, path) in list(&dir.join("snap"))? {
+    newest_valid_below(dir, version, Position::MAX)
+}
+
+/// The same among those of smaller positions: when what the newest one rests on is damaged.
+pub fn newest_valid_below(
+    dir: &Path,
+    version: &str,
+    below: Position,
+) -> Result<Option<(Position, Vec<u8>)>, Error> {
+    let older = list(&dir.join("snap"))?.into_iter().filter(|found| found.0 < below);
+    for (position, path) in older {
         let file = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         match check(file, version, position) {
             Ok(bytes) => return Ok(Some((position, bytes))),

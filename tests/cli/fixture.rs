@@ -1,6 +1,7 @@
 //! A data folder as a server leaves it, with hours of the demo's traffic at times that
 //! stay: the same bytes each time, so that every figure read from it stays, too.
 
+use armspan::app::open::Snapshot;
 use armspan::app::{fold, replay};
 use armspan::cli::demo::scenario::Scenario;
 use armspan::cli::demo::settings;
@@ -8,6 +9,7 @@ use armspan::cli::demo::traffic::{Sent, Traffic};
 use armspan::engine::Engine;
 use armspan::log::{self, LocalLog};
 use armspan::model::canonical::jcs;
+use armspan::model::shelf::MemoryShelf;
 use armspan::model::{Batch, Body, Entry, Log, MINUTE, Meter, Nanos};
 use armspan::normalize::{Blind, Normalizer, Times};
 use prost::Message;
@@ -23,12 +25,15 @@ const SNAPSHOT: u64 = 130;
 struct Writer {
     log: LocalLog,
     engine: Engine,
+    shelf: MemoryShelf,
 }
 
 impl Writer {
     async fn push(&mut self, stamp: Nanos, body: Body) {
         let position = self.log.append(stamp, body.clone()).await.expect("durable");
-        let output = fold::apply(&mut self.engine, position, &Entry { stamp, body });
+        let output =
+            fold::apply(&mut self.engine, position, &Entry { stamp, body }, &mut self.shelf)
+                .expect("a shelf in memory");
         for decision in output.decisions {
             Box::pin(self.push(stamp, Body::Decision(decision))).await;
         }
@@ -61,7 +66,8 @@ pub async fn write(dir: &Path) {
     let opened = LocalLog::open(limits, Arc::new(Meter::default())).expect("opens");
     // Nobody takes entries from the tail here; it only has to be there.
     let (log, _tail) = opened.start().expect("starts");
-    let mut writer = Writer { log, engine: Engine::new(Default::default()) };
+    let (engine, shelf) = (Engine::new(Default::default()), MemoryShelf::default());
+    let mut writer = Writer { log, engine, shelf };
     let settings = serde_json::to_value(config.settings()).expect("settings");
     writer.push(began, Body::Config(jcs(&settings))).await;
     let normalizer = replay::normalizer(&config);
@@ -73,8 +79,9 @@ pub async fn write(dir: &Path) {
         writer.push(to.max(sent.latest), Body::Tick).await;
         if minute + 1 == SNAPSHOT {
             let (position, state) = (writer.engine.position(), writer.engine.state());
-            let state = state.expect("bytes of state");
-            armspan::store::save(dir, &armspan::app::state_version(), position, &state)
+            let (manifest, state) = (Default::default(), state.expect("bytes of state"));
+            let snapshot = postcard::to_stdvec(&Snapshot { manifest, state }).expect("bytes");
+            armspan::store::save(dir, &armspan::app::state_version(), position, &snapshot)
                 .expect("a snapshot");
         }
     }

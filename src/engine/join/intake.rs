@@ -115,7 +115,10 @@ impl Join {
             Target::Response(response) => match self.responses.get(&response) {
                 Some((alias, true)) => alias.trace,
                 Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
-                None => return self.hold(response, score, now),
+                None => match self.found.get(&response) {
+                    Some(id) => *id,
+                    None => return self.hold(response, score, now),
+                },
             },
             // A session alone does not say which call, site or run was judged.
             Target::Session(_) => return count(&mut self.counts.orphaned, "session_only"),

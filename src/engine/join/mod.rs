@@ -1,13 +1,16 @@
 //! `join`: observations by trace. Dedupes by (trace id, span id), waits until a call is complete,
 //! refuses wrappers, finds the call of a score, and says what changed: facts added or taken back.
-//! What is older than the floor is asked for (`Need`) and, when it is gone, reported as late.
+//! What does not fit into memory is sealed (`shelf`) and asked for when more of it comes; what is
+//! older than the horizon is reported as late.
 
 mod explain;
 pub mod facts;
 mod intake;
 pub mod memo;
+mod packed;
 pub mod resolve;
 mod scores;
+pub mod shelf;
 pub mod trace;
 mod waits;
 
@@ -15,11 +18,12 @@ pub use explain::Explained;
 
 use super::context::Context;
 use super::dictionary::Dictionary;
-use super::fact::{Change, difference};
+use super::fact::Change;
 use crate::model::{Alias, Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
 use facts::{Census, Resolution, Tools};
 use memo::Memo;
 use serde::{Deserialize, Serialize};
+use shelf::Parts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use trace::Trace;
 
@@ -41,6 +45,8 @@ pub struct Join {
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
     /// Whatever ended no later than this is no longer known.
     floor: Nanos,
+    /// Traces that left memory.
+    parts: Parts,
     bytes: u64,
     fruitless: BTreeMap<(Sym, u8), u32>,
     /// Counts over all traces.
@@ -49,6 +55,9 @@ pub struct Join {
     pub counts: JoinCounts,
     #[serde(skip)]
     memo: Memo,
+    /// Where calls of response ids are that this entry asked for.
+    #[serde(skip)]
+    found: BTreeMap<UnitHash, TraceId>,
 }
 
 /// Counts that only grow.
@@ -68,29 +77,15 @@ pub struct JoinCounts {
     pub limits: BTreeMap<String, u64>,
 }
 
-/// A trace that is no longer in memory; its part may be on disk.
+/// Something that is not in memory and may be on the shelf.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Key {
-    /// The trace.
-    pub trace: TraceId,
-    /// The minute it is looked up by.
-    pub minute: u32,
-}
-
-/// What the driver found for keys it was asked for.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Answers {
-    /// Keys of which no part is kept any more.
-    pub gone: BTreeSet<Key>,
-}
-
-/// What an entry did to the traces, or what is needed to apply it.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Step {
-    /// Nothing was changed; these keys must be answered first.
-    Need(Vec<Key>),
-    /// Applied.
-    Done(Vec<Change>),
+pub enum Key {
+    /// A trace.
+    Trace(TraceId),
+    /// Where the call of a response id is.
+    Response(UnitHash),
+    /// A unit of an experiment.
+    Unit(Sym, UnitHash),
 }
 
 /// Traces touched by an entry with what they gave before.
@@ -99,27 +94,23 @@ type Touched = BTreeMap<TraceId, Resolution>;
 // === impl Join ===
 
 impl Join {
-    /// Applies the observations of an entry at log time `now`.
-    pub fn step(
+    /// Takes the observations of an entry at log time `now`; what [`Join::needed`] named has to
+    /// be admitted before.
+    pub fn take_all(
         &mut self,
         observations: Vec<Observation>,
         now: Nanos,
-        answers: &Answers,
         context: &Context,
         dictionary: &mut Dictionary,
-    ) -> Step {
-        let needed = self.needed(&observations, answers);
-        if !needed.is_empty() {
-            return Step::Need(needed);
-        }
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut touched = Touched::new();
         for observation in observations {
             self.take(observation, now, &mut touched, &mut changes, context, dictionary);
         }
-        self.settle(touched, now, context, dictionary, &mut changes);
+        self.settle(touched, now, now, context, dictionary, &mut changes);
         self.tick(now, context, dictionary, &mut changes);
-        Step::Done(changes)
+        changes
     }
 
     /// Takes scores that another partition sent to their trace.
@@ -134,11 +125,11 @@ impl Join {
         for (id, score) in scores {
             self.put_score(*id, score, now, &mut touched, context, dictionary);
         }
-        self.settle(touched, now, context, dictionary, &mut changes);
+        self.settle(touched, now, now, context, dictionary, &mut changes);
         changes
     }
 
-    /// Resolves what is due and forgets what is too old or does not fit.
+    /// Resolves what is due.
     pub fn tick(
         &mut self,
         now: Nanos,
@@ -157,8 +148,7 @@ impl Join {
             }
             self.touch(id, &mut touched, context, dictionary);
         }
-        self.settle(touched, now, context, dictionary, changes);
-        self.forget(now, context, dictionary, changes);
+        self.settle(touched, now, now, context, dictionary, changes);
     }
 
     /// Resolves every trace anew after settings or decisions changed from `old` to `new`.
@@ -174,25 +164,35 @@ impl Join {
         ids.sort_unstable();
         for id in ids {
             let Some(trace) = self.traces.get(&id) else { continue };
-            let named = |e: Sym| trace.assignments.iter().any(|told| told.experiment == e);
-            if concerns.is_some_and(|experiment| !named(experiment)) {
+            if concerns.is_some_and(|experiment| !trace.names(experiment)) {
                 continue;
             }
-            self.memo.forget_identities();
-            let before = resolve_one(id, trace, old, dictionary, &mut self.memo);
-            self.memo.forget_identities();
-            let after = resolve_one(id, trace, new, dictionary, &mut self.memo);
-            self.census.add(&before.census, -1);
-            self.census.add(&after.census, 1);
-            difference(&before.facts, &after.facts, &mut changes);
+            let trace = trace.clone();
+            self.reconsider_one(id, &trace, (old, new), dictionary, &mut changes);
             self.schedule(id, new);
         }
         changes
     }
 
+    fn reconsider_one(
+        &mut self,
+        id: TraceId,
+        trace: &Trace,
+        (old, new): (&Context, &Context),
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) {
+        self.memo.forget_identities();
+        let before = resolve_one(id, trace, old, dictionary, &mut self.memo);
+        self.memo.forget_identities();
+        let after = resolve_one(id, trace, new, dictionary, &mut self.memo);
+        self.replace(&before, &after, changes);
+    }
+
     /// When the next wait ends; `None` when nothing waits.
     pub fn next_due(&self) -> Option<Nanos> {
-        self.due.first().map(|pair| pair.0)
+        let young = self.due.first().map(|pair| pair.0);
+        young.into_iter().chain(self.parts.next_due()).min()
     }
 
     /// Estimated bytes of its state.
@@ -214,20 +214,6 @@ impl Join {
     /// A trace, as long as it is in memory.
     pub fn trace(&self, id: TraceId) -> Option<&Trace> {
         self.traces.get(&id)
-    }
-
-    fn needed(&self, observations: &[Observation], answers: &Answers) -> Vec<Key> {
-        if self.floor == 0 {
-            return Vec::new();
-        }
-        let keys: BTreeSet<Key> = observations
-            .iter()
-            .filter_map(place_of)
-            .filter(|place| place.end <= self.floor)
-            .map(Key::of)
-            .filter(|key| !answers.gone.contains(key))
-            .collect();
-        keys.into_iter().collect()
     }
 
     /// Notes what a trace gave before it is changed.
@@ -252,25 +238,24 @@ impl Join {
         touched.insert(id, before);
     }
 
-    /// Resolves touched traces again and says what changed.
+    /// Resolves touched traces again and says what changed; waits that end by `ready` are over.
     fn settle(
         &mut self,
         touched: Touched,
         now: Nanos,
+        ready: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
         for (id, before) in touched {
             let Some(trace) = self.traces.get_mut(&id) else { continue };
-            trace.resolved_at = now;
-            waits::make_ready(trace, now, context, dictionary, &mut self.fruitless);
+            trace.resolved_at = trace.resolved_at.max(now);
+            waits::make_ready(trace, ready, context, dictionary, &mut self.fruitless);
             let after = resolve_one(id, trace, context, dictionary, &mut self.memo);
-            self.census.add(&before.census, -1);
-            self.census.add(&after.census, 1);
-            difference(&before.facts, &after.facts, changes);
             self.bytes += trace.bytes();
             self.by_end.insert((trace.newest, id));
+            self.replace(&before, &after, changes);
             self.schedule(id, context);
         }
     }
@@ -287,31 +272,8 @@ impl Join {
         }
     }
 
-    /// Lets go of traces beyond the horizon, and of the oldest ones when memory is short.
-    fn forget(
-        &mut self,
-        now: Nanos,
-        context: &Context,
-        dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
-    ) {
-        let horizon = now.saturating_sub(context.settings.horizon.0);
-        let max = context.settings.limits.join_bytes_max;
-        while let Some(&(newest, id)) = self.by_end.first() {
-            let crowded = self.bytes() > max && self.traces.len() > 1;
-            if newest >= horizon && !crowded {
-                break;
-            }
-            if crowded && newest >= horizon {
-                count(&mut self.counts.limits, "join_bytes");
-            }
-            self.seal(id, newest, context, dictionary, changes);
-        }
-        self.forget_responses(horizon);
-    }
-
     /// Counts what still waits in a trace with what it has, and drops the trace.
-    fn seal(
+    fn finish(
         &mut self,
         id: TraceId,
         newest: Nanos,
@@ -321,24 +283,28 @@ impl Join {
     ) {
         let mut touched = Touched::new();
         self.touch(id, &mut touched, context, dictionary);
-        self.settle(touched, Nanos::MAX, context, dictionary, changes);
+        self.settle(touched, Nanos::MAX, Nanos::MAX, context, dictionary, changes);
         let Some(trace) = self.traces.remove(&id) else { return };
         self.bytes -= trace.bytes();
         self.by_end.remove(&(trace.newest, id));
         self.due.remove(&(trace.due, id));
         self.floor = self.floor.max(newest);
         let last = resolve_one(id, &trace, context, dictionary, &mut self.memo);
-        let lost = last.census.lost_scores.max(0) as u64;
-        if lost > 0 {
-            *self.counts.orphaned.entry("no_call".into()).or_default() += lost;
-            self.census.lost_scores -= last.census.lost_scores;
-        }
-        let ids: Vec<UnitHash> =
-            trace.spans.iter().filter_map(|n| n.candidate()?.call.response).collect();
+        self.give_up_scores(&last);
+        let ids = trace.spans.iter().filter_map(|n| n.candidate()?.call.response);
         for response in ids {
             if self.responses.get(&response).is_some_and(|known| known.0.trace == id) {
                 self.responses.remove(&response);
             }
+        }
+    }
+
+    /// Scores of a trace that goes and that found no call.
+    fn give_up_scores(&mut self, last: &Resolution) {
+        let lost = last.census.lost_scores.max(0);
+        if lost > 0 {
+            *self.counts.orphaned.entry("no_call".into()).or_default() += lost as u64;
+            self.census.lost_scores -= lost;
         }
     }
 
@@ -356,12 +322,6 @@ impl Join {
             }
             !held.is_empty()
         });
-    }
-}
-
-impl Key {
-    fn of(place: Place) -> Self {
-        Key { trace: place.trace, minute: crate::model::minute_of(place.end) }
     }
 }
 

@@ -2,9 +2,10 @@
 //! Adding is idempotent and does not depend on the order, so a trace is a set of observations.
 
 use crate::model::observation::Role;
+use crate::model::shelf::Part;
 use crate::model::{
-    Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, TraceId,
-    UnitHash, Units,
+    Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, Sym,
+    TraceId, UnitHash, Units,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub struct Trace {
     pub newest: Nanos,
     /// When it has to be resolved again; 0 for never.
     pub due: Nanos,
+    /// The part in which it was sealed last; 0 when it never left memory.
+    pub part: Part,
 }
 
 /// One span.
@@ -197,6 +200,17 @@ impl Trace {
         let from = self.contents.partition_point(|content| content.span < span);
         let to = self.contents.partition_point(|content| content.span <= span);
         &self.contents[from..to]
+    }
+
+    /// Whether it says something of an experiment.
+    pub fn names(&self, experiment: Sym) -> bool {
+        self.assignments.iter().any(|told| told.experiment == experiment)
+    }
+
+    /// Whether a call of it waits to be counted.
+    pub fn is_parked(&self) -> bool {
+        let mut calls = self.spans.iter().filter_map(Node::candidate);
+        calls.any(|candidate| candidate.counted_at.is_none())
     }
 
     /// About how many bytes it takes.

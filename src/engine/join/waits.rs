@@ -50,23 +50,21 @@ pub fn make_ready(
 
 /// The next time at which a trace gives something else, though nothing is added to it.
 pub fn next_due(trace: &Trace, context: &Context) -> Option<Nanos> {
-    let mut next: Option<Nanos> = None;
-    let mut consider = |at: Nanos| {
-        if at > trace.resolved_at {
-            next = Some(next.map_or(at, |known| known.min(at)));
-        }
-    };
+    let wait = context.settings.assignment_wait.0;
+    let candidates = trace.spans.iter().filter_map(|node| node.candidate());
+    let parked = candidates.filter(|candidate| candidate.counted_at.is_none());
+    let waits = parked.map(|candidate| candidate.received.saturating_add(wait));
+    waits.filter(|at| *at > trace.resolved_at).chain(dues(trace, context)).min()
+}
+
+/// Times to come at which calls of a trace enter metrics of scores.
+pub fn dues<'a>(trace: &'a Trace, context: &'a Context) -> impl Iterator<Item = Nanos> + 'a {
     let assigned = !trace.assignments.is_empty();
-    for node in &trace.spans {
-        let Some(candidate) = node.candidate() else { continue };
-        if candidate.counted_at.is_none() {
-            consider(candidate.received.saturating_add(context.settings.assignment_wait.0));
-        }
-        if assigned {
-            context.score_metrics().iter().for_each(|row| consider(node.end.saturating_add(row.3)));
-            let scores = trace.scores.iter();
-            scores.for_each(|s| consider(node.end.saturating_add(context.matures_after(s.name))));
-        }
-    }
-    next
+    let calls = trace.spans.iter().filter(move |node| assigned && node.candidate().is_some());
+    let after = move || {
+        let declared = context.score_metrics().iter().map(|row| row.3);
+        declared.chain(trace.scores.iter().map(|score| context.matures_after(score.name)))
+    };
+    let all = calls.flat_map(move |node| after().map(|after| node.end.saturating_add(after)));
+    all.filter(|at| *at > trace.resolved_at)
 }

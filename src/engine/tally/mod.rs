@@ -10,10 +10,12 @@ pub mod windows;
 
 use super::dictionary::OVERFLOW;
 use super::fact::{ArmKey, Change, Draw, Exposure, Fact, FactBody, RunKey};
+use super::join::Key;
 use crate::model::Finish;
 use crate::model::metric::Origin;
 use crate::model::observation::Grader;
 use crate::model::settings::Limits;
+use crate::model::shelf::{Batch, Record};
 use crate::model::{Sym, UnitKind};
 use buckets::Buckets;
 use register::{Register, SCORES_FROM, Sighting, event_of};
@@ -32,6 +34,8 @@ pub struct Tally {
     unweighed: u32,
 }
 
+/// What the surplus of experiments and arms is called.
+const OTHER: &str = "other";
 /// Facts after which the size is measured anew.
 const WEIGH_EVERY: u32 = 16_384;
 
@@ -56,7 +60,7 @@ impl Tally {
         match change {
             Change::Add(fact) => self.add(fact, 1, limits),
             Change::Take(fact) => self.add(fact, -1, limits),
-            Change::Expose(exposure) => self.expose(exposure, limits),
+            Change::Expose(exposure) => self.expose(exposure),
             Change::Forward(..) => {}
         }
     }
@@ -70,22 +74,52 @@ impl Tally {
         let run = self.runs.entry(key).or_default();
         run.add(fact, sign);
         if fact.kind != UnitKind::Trace {
-            let max = limits.unit_cache_bytes;
             let seen = |what| {
                 let Fact { unit, end: at, draw, covariate, .. } = *fact;
                 Sighting { run: key, what, unit, at, draw, covariate }
             };
             if let Some(what) = register_as(fact) {
-                let units = self.register.note(&seen(what), sign, max);
+                let units = self.register.note(&seen(what), sign);
                 add_units(run, fact, units);
             }
             for what in events(fact) {
-                self.register.note(&seen(what), sign, max);
+                self.register.note(&seen(what), sign);
             }
         }
         if run.calls == 0 && run.measures.is_empty() {
             self.runs.remove(&key);
         }
+    }
+
+    /// Units that have to be read before these changes can be applied.
+    pub fn needed(&self, changes: &[Change], asked: &BTreeSet<Key>, limits: &Limits) -> Vec<Key> {
+        let mut keys = BTreeSet::new();
+        for change in changes {
+            let (experiment, unit) = match change {
+                Change::Add(fact) | Change::Take(fact) if fact.kind != UnitKind::Trace => {
+                    let known = self.runs.contains_key(&fact.run);
+                    let admitted = || self.admitted.experiment(fact.run.experiment, limits);
+                    (if known { fact.run.experiment } else { admitted() }, fact.unit)
+                }
+                Change::Expose(exposure) => (exposure.experiment, exposure.unit),
+                _ => continue,
+            };
+            let key = Key::Unit(experiment, unit);
+            if !self.register.knows(experiment, unit) && !asked.contains(&key) {
+                keys.insert(key);
+            }
+        }
+        keys.into_iter().collect()
+    }
+
+    /// Takes a unit back into memory.
+    pub fn admit_unit(&mut self, record: &Record) {
+        self.register.admit(record);
+    }
+
+    /// Lets units go that were not seen lately, when the register takes too much.
+    pub fn seal(&mut self, limits: &Limits) -> Option<Batch> {
+        self.register.seal(limits.unit_cache_bytes)
     }
 
     /// Measures its size anew, which is too slow for every fact.
@@ -95,13 +129,13 @@ impl Tally {
         self.admitted.closed |= self.bytes > limits.tally_bytes_max;
     }
 
-    fn expose(&mut self, exposure: &Exposure, limits: &Limits) {
+    fn expose(&mut self, exposure: &Exposure) {
         let run =
             RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
         let Exposure { unit, at, draw, .. } = *exposure;
         let covariate = None;
         let seen = Sighting { run, what: Sym::NONE, unit, at, draw, covariate };
-        self.register.expose(&seen, limits.unit_cache_bytes);
+        self.register.expose(&seen);
     }
 
     /// The run under which a fact is summed: its own, or what stands for the surplus.
@@ -175,11 +209,7 @@ impl Tally {
 
     /// Limits that were hit, by name.
     pub fn refused(&self) -> BTreeMap<String, u64> {
-        let mut all = self.admitted.refused.clone();
-        if self.register.refused() > 0 {
-            all.insert("unit_cache_bytes".into(), self.register.refused());
-        }
-        all
+        self.admitted.refused.clone()
     }
 
     /// Estimated bytes of the tallies and of the register.
@@ -261,7 +291,7 @@ fn of_experiment(
 
 impl Admitted {
     fn admit(&mut self, mut run: RunKey, limits: &Limits) -> RunKey {
-        let other = Sym::of("other");
+        let other = Sym::of(OTHER);
         if !self.experiments.contains(&run.experiment) {
             if self.experiments.len() < limits.experiments_max as usize {
                 self.experiments.insert(run.experiment);
@@ -289,6 +319,13 @@ impl Admitted {
             *live += 1;
         }
         run
+    }
+
+    /// Under which experiment a fact of this one is summed.
+    fn experiment(&self, experiment: Sym, limits: &Limits) -> Sym {
+        let room = self.experiments.len() < limits.experiments_max as usize;
+        let fits = room || self.experiments.contains(&experiment);
+        if fits { experiment } else { Sym::of(OTHER) }
     }
 
     fn refuse(&mut self, limit: &str) {

@@ -1,17 +1,21 @@
 //! The unit register: which units were given which arm, and in which runs they were seen.
 //! Counts distinct units exactly and finds those with two arms; taking a call back undoes it.
+//! Units that were not seen lately leave memory and are asked for when they come again; the
+//! counts rest on none of them.
 
 use super::buckets::{Buckets, bucket_of};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::model::metric::Origin;
+use crate::model::shelf::{Batch, Family, Part, Record};
 use crate::model::{Nanos, Sym, UnitHash};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::hash::Hash;
 
 /// Estimated bytes of a unit and of each of its places.
-const UNIT_BYTES: u64 = 64;
-const PLACE_BYTES: u64 = 40;
+const UNIT_BYTES: u64 = 80;
+const PLACE_BYTES: u64 = 64;
 /// Events of calls, as what they are noted: below every hash of a name.
 const EVENTS: [(Origin, Sym); 3] =
     [(Origin::Error, Sym(1)), (Origin::Refusal, Sym(2)), (Origin::Truncation, Sym(3))];
@@ -22,7 +26,11 @@ pub const SCORES_FROM: u64 = 16;
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Register {
     #[serde(with = "crate::engine::sorted")]
-    units: HashMap<(Sym, UnitHash), Vec<Place>>,
+    units: HashMap<(Sym, UnitHash), Unit>,
+    /// Goes on with every note: says how long ago a unit was seen.
+    turn: u64,
+    /// The part in which units were sealed last.
+    last: Part,
     runs: Vec<RunKey>,
     #[serde(with = "crate::engine::sorted")]
     index: HashMap<RunKey, u32>,
@@ -36,8 +44,16 @@ pub struct Register {
     pub events: BTreeMap<(ArmKey, Sym, Draw), i64>,
     /// Covariates of an arm's units by bucket: their sum in millionths, and how many units.
     pub covariates: BTreeMap<ArmKey, Buckets>,
+    /// Units by what was counted of them and the runs, in order, in which it was.
+    spread: BTreeMap<(Sym, Vec<u32>), i64>,
     bytes: u64,
-    refused: u64,
+}
+
+/// What is known of one unit.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Unit {
+    places: Vec<Place>,
+    seen: u64,
 }
 
 /// Where a unit was seen.
@@ -82,18 +98,19 @@ pub fn event_of(origin: Origin) -> Option<Sym> {
 impl Register {
     /// Notes (`sign` 1) or takes back a fact of a unit. Returns by how much the number of
     /// distinct units of this run and measure changed.
-    pub fn note(&mut self, seen: &Sighting, sign: i64, bytes_max: u64) -> i64 {
+    pub fn note(&mut self, seen: &Sighting, sign: i64) -> i64 {
         let run = self.run_index(seen.run);
         let key = (seen.run.experiment, seen.unit);
         if !self.units.contains_key(&key) {
-            let full = self.bytes >= bytes_max;
-            if full || sign < 0 {
-                self.refused += u64::from(full && sign > 0);
+            if sign < 0 {
                 return 0;
             }
             self.bytes += UNIT_BYTES;
         }
-        let places = self.units.entry(key).or_default();
+        self.turn += 1;
+        let unit = self.units.entry(key).or_default();
+        unit.seen = self.turn;
+        let places = &mut unit.places;
         let found =
             places.iter().position(|p| (p.run, p.what, p.exposed) == (run, seen.what, false));
         if let (Some(at), true) = (found, sign > 0)
@@ -103,12 +120,13 @@ impl Register {
             places[at].count += 1;
             return 0;
         }
-        let before = summary(places, &self.runs);
+        let before = (summary(places, &self.runs), runs_of(places, seen.what));
         let change = match found {
             Some(at) => recount_place(&mut places[at], seen, sign),
             None if sign > 0 => {
                 let Sighting { what, at: first, draw, covariate, .. } = *seen;
                 let exposed = false;
+                places.reserve_exact(1);
                 places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
                 1
             }
@@ -117,7 +135,7 @@ impl Register {
         if change < 0 {
             places.retain(|place| place.count > 0);
         }
-        let after = summary(places, &self.runs);
+        let after = (summary(places, &self.runs), runs_of(places, seen.what));
         let alone = !places.iter().any(|p| {
             self.runs[p.run as usize].arm_key() == seen.run.arm_key()
                 && p.what == seen.what
@@ -132,18 +150,29 @@ impl Register {
         if alone && change != 0 {
             bump(&mut self.of_arm, (seen.run.arm_key(), seen.what), change);
         }
-        self.recount(seen, &before, &after);
+        self.respread(seen.what, before.1, after.1);
+        self.recount(seen, &before.0, &after.0);
         change
     }
 
-    /// Notes that a unit was given an arm, without a call; a repeat changes nothing.
-    pub fn expose(&mut self, seen: &Sighting, bytes_max: u64) {
-        if self.bytes >= bytes_max {
-            self.refused += 1;
+    fn respread(&mut self, what: Sym, before: Vec<u32>, after: Vec<u32>) {
+        if before == after {
             return;
         }
+        for (runs, sign) in [(before, -1), (after, 1)] {
+            if !runs.is_empty() {
+                bump(&mut self.spread, (what, runs), sign);
+            }
+        }
+    }
+
+    /// Notes that a unit was given an arm, without a call; a repeat changes nothing.
+    pub fn expose(&mut self, seen: &Sighting) {
         let run = self.run_index(seen.run);
-        let places = self.units.entry((seen.run.experiment, seen.unit)).or_default();
+        self.turn += 1;
+        let unit = self.units.entry((seen.run.experiment, seen.unit)).or_default();
+        unit.seen = self.turn;
+        let places = &mut unit.places;
         let before = summary(places, &self.runs);
         let (first, draw) = (seen.at, seen.draw);
         match places.iter_mut().find(|place| place.run == run && place.exposed) {
@@ -158,6 +187,43 @@ impl Register {
         }
         let after = summary(places, &self.runs);
         self.recount(seen, &before, &after);
+    }
+
+    /// Whether a unit is in memory, or cannot be anywhere else.
+    pub fn knows(&self, experiment: Sym, unit: UnitHash) -> bool {
+        self.last == 0 || self.units.contains_key(&(experiment, unit))
+    }
+
+    /// Takes a unit back into memory.
+    pub fn admit(&mut self, record: &Record) {
+        let key = (Sym((record.key >> 64) as u64), UnitHash(record.key as u64));
+        if self.units.contains_key(&key) {
+            return;
+        }
+        let Ok(places) = postcard::from_bytes::<Vec<Place>>(&record.bytes) else { return };
+        self.bytes += UNIT_BYTES + places.len() as u64 * PLACE_BYTES;
+        self.units.insert(key, Unit { places, seen: self.turn });
+    }
+
+    /// Lets the half of the units go that was not seen for longest, when they take too much.
+    pub fn seal(&mut self, bytes_max: u64) -> Option<Batch> {
+        if self.bytes <= bytes_max {
+            return None;
+        }
+        let mut turns: Vec<u64> = self.units.values().map(|unit| unit.seen).collect();
+        let middle = turns.len() / 2;
+        let (_, limit, _) = turns.select_nth_unstable(middle);
+        let limit = *limit;
+        let gone = self.units.extract_if(|_, unit| unit.seen <= limit);
+        let mut records: Vec<(u128, Vec<u8>)> = Vec::with_capacity(middle);
+        for ((experiment, hash), unit) in gone {
+            self.bytes -= UNIT_BYTES + unit.places.len() as u64 * PLACE_BYTES;
+            let key = u128::from(experiment.0) << 64 | u128::from(hash.0);
+            records.push((key, postcard::to_stdvec(&unit.places).unwrap_or_default()));
+        }
+        records.sort_unstable();
+        self.last += 1;
+        Some(Batch { family: Family::Units, part: self.last, records })
     }
 
     fn run_index(&mut self, run: RunKey) -> u32 {
@@ -199,16 +265,13 @@ impl Register {
     ) -> BTreeMap<(G, Sym), i64> {
         let of_run: Vec<Vec<G>> = self.runs.iter().map(groups).collect();
         let mut counts: HashMap<(G, Sym), i64> = HashMap::new();
-        let mut seen: Vec<(G, Sym)> = Vec::new();
-        for places in self.units.values() {
+        let mut seen: Vec<G> = Vec::new();
+        for ((what, runs), units) in &self.spread {
             seen.clear();
-            for place in places.iter().filter(|place| !place.exposed) {
-                let groups = &of_run[place.run as usize];
-                seen.extend(groups.iter().map(|group| (*group, place.what)));
-            }
+            seen.extend(runs.iter().flat_map(|run| &of_run[*run as usize]));
             seen.sort_unstable();
             seen.dedup();
-            seen.iter().for_each(|key| *counts.entry(*key).or_default() += 1);
+            seen.iter().for_each(|group| *counts.entry((*group, *what)).or_default() += units);
         }
         counts.into_iter().collect()
     }
@@ -222,11 +285,6 @@ impl Register {
         for (arm, rows) in &other.covariates {
             self.covariates.entry(*arm).or_default().merge(rows);
         }
-    }
-
-    /// Units that found no room.
-    pub fn refused(&self) -> u64 {
-        self.refused
     }
 
     /// Estimated bytes.
@@ -245,6 +303,14 @@ fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     }
     place.count -= 1;
     -i64::from(place.count == 0)
+}
+
+/// The runs in which something was counted of a unit, in order.
+fn runs_of(places: &[Place], what: Sym) -> Vec<u32> {
+    let counted = places.iter().filter(|place| place.what == what && !place.exposed);
+    let mut runs: Vec<u32> = counted.map(|place| place.run).collect();
+    runs.sort_unstable();
+    runs
 }
 
 /// What the counts need to know of a unit.
@@ -284,11 +350,15 @@ fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
     Summary { first: first.map(|row| (row.1, row.2)), arms, events, covariate, homes }
 }
 
-fn bump<K: Ord + Copy>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
-    let sum = map.entry(key).or_default();
-    *sum += count;
-    if *sum == 0 {
-        map.remove(&key);
+fn bump<K: Ord + Clone>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
+    match map.entry(key) {
+        Entry::Vacant(free) => drop(free.insert(count)),
+        Entry::Occupied(mut taken) => {
+            *taken.get_mut() += count;
+            if *taken.get() == 0 {
+                taken.remove();
+            }
+        }
     }
 }
 
@@ -299,8 +369,6 @@ fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, i64>, from: &BTreeMap<K, i64>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MAX: u64 = 1 << 20;
 
     fn run(arm: &str) -> RunKey {
         RunKey { experiment: Sym::of("e"), arm: Sym::of(arm), ..RunKey::default() }
@@ -319,12 +387,12 @@ mod tests {
     #[test]
     fn a_unit_counts_for_the_arm_it_saw_first() {
         let mut register = Register::default();
-        assert_eq!(register.note(&seen("a", 20), 1, MAX), 1);
-        assert_eq!(register.note(&seen("a", 30), 1, MAX), 0);
-        assert_eq!(register.note(&seen("b", 10), 1, MAX), 1);
+        assert_eq!(register.note(&seen("a", 20), 1), 1);
+        assert_eq!(register.note(&seen("a", 30), 1), 0);
+        assert_eq!(register.note(&seen("b", 10), 1), 1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (0, 1));
         assert_eq!(register.crossovers[&(Sym::of("e"), Sym::NONE)], 1);
-        assert_eq!(register.note(&seen("b", 10), -1, MAX), -1);
+        assert_eq!(register.note(&seen("b", 10), -1), -1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (1, 0));
         assert!(register.crossovers.is_empty());
     }
@@ -334,13 +402,13 @@ mod tests {
         let mut register = Register::default();
         let other = RunKey { set: crate::model::SetId(9), ..run("a") };
         let second = Sighting { run: other, ..seen("a", 20) };
-        register.note(&seen("a", 10), 1, MAX);
-        register.note(&second, 1, MAX);
+        register.note(&seen("a", 10), 1);
+        register.note(&second, 1);
         let key = (run("a").arm_key(), Sym::NONE);
         assert_eq!(register.of_arm[&key], 1);
-        register.note(&seen("a", 10), -1, MAX);
+        register.note(&seen("a", 10), -1);
         assert_eq!(register.of_arm[&key], 1);
-        register.note(&second, -1, MAX);
+        register.note(&second, -1);
         assert!(register.of_arm.is_empty() && register.exposed.is_empty());
         assert!(register.units.is_empty() && register.bytes() == 0);
     }
@@ -354,12 +422,12 @@ mod tests {
             let draw = Draw { plan: allocation, chance: 0 };
             register.events.get(&(run("a").arm_key(), Sym(1), draw)).copied().unwrap_or(0)
         };
-        register.note(&seen("a", 150), 1, MAX);
-        register.note(&failed(150), 1, MAX);
-        register.note(&failed(160), 1, MAX);
+        register.note(&seen("a", 150), 1);
+        register.note(&failed(150), 1);
+        register.note(&failed(160), 1);
         assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (0, 1));
         // An earlier call comes late: the unit belongs to the earlier allocation.
-        register.note(&seen("a", 50), 1, MAX);
+        register.note(&seen("a", 50), 1);
         assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (1, 0));
     }
 
@@ -372,28 +440,46 @@ mod tests {
                 rows.iter().map(|row| (row.1, row.2)).next().unwrap_or((0, 0))
             })
         };
-        register.note(&seen("a", 20), 1, MAX);
-        register.note(&seen("a", 30), 1, MAX);
+        register.note(&seen("a", 20), 1);
+        register.note(&seen("a", 30), 1);
         assert_eq!(rows(&register, "a"), (20, 1));
-        register.note(&seen("b", 10), 1, MAX);
+        register.note(&seen("b", 10), 1);
         assert_eq!((rows(&register, "a"), rows(&register, "b")), ((10, 1), (10, 1)));
-        register.note(&seen("b", 10), -1, MAX);
+        register.note(&seen("b", 10), -1);
         assert_eq!((rows(&register, "a"), rows(&register, "b")), ((20, 1), (0, 0)));
     }
 
     #[test]
     fn exposures_without_calls_are_counted_once() {
         let mut register = Register::default();
-        register.expose(&seen("a", 5), MAX);
-        register.expose(&seen("a", 6), MAX);
+        register.expose(&seen("a", 5));
+        register.expose(&seen("a", 6));
         assert_eq!(exposed(&register, "a"), 1);
     }
 
     #[test]
-    fn a_full_register_says_so() {
-        let mut register = Register::default();
-        assert_eq!(register.note(&seen("a", 5), 1, 0), 0);
-        assert_eq!(register.refused(), 1);
-        assert_eq!(register.bytes(), 0);
+    fn units_that_leave_memory_come_back_as_they_were() {
+        let of = |unit: u64, at| Sighting { unit: UnitHash(unit), ..seen("a", at) };
+        let (mut small, mut large) = (Register::default(), Register::default());
+        let mut shelf: BTreeMap<u128, Record> = BTreeMap::new();
+        for turn in 0..400u64 {
+            let now = of(turn * 7 % 40, turn % 60);
+            let key = u128::from(now.run.experiment.0) << 64 | u128::from(now.unit.0);
+            if let (false, Some(record)) =
+                (small.knows(now.run.experiment, now.unit), shelf.get(&key))
+            {
+                small.admit(record);
+            }
+            let sign = if turn > 200 { -1 } else { 1 };
+            assert_eq!(small.note(&now, sign), large.note(&now, sign), "turn {turn}");
+            if let Some(Batch { part, records, .. }) = small.seal(1_000) {
+                assert!(small.bytes() <= 1_000, "{}", small.bytes());
+                let records = records.into_iter();
+                shelf.extend(records.map(|(key, bytes)| (key, Record { key, part, bytes })));
+            }
+            assert_eq!((&small.exposed, &small.of_arm), (&large.exposed, &large.of_arm));
+            assert_eq!((&small.covariates, &small.spread), (&large.covariates, &large.spread));
+        }
+        assert!(shelf.len() > 20, "{}", shelf.len());
     }
 }

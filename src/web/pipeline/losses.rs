@@ -146,13 +146,15 @@ fn bounds(limit: &str) -> &'static str {
         "metrics_max" => "bounds metrics of an experiment; more are the metric `other`",
         "names_max" => "bounds names and facet sets; more are `other`",
         "tally_bytes_max" => "bounds the sums of metrics; new runs go to overflow runs",
-        "unit_cache_bytes" => {
-            "bounds the register of units; more are counted and not told apart by first exposure"
-        }
         "join_bytes" => {
-            "bounds young traces; the oldest were counted with what they had: raise \
-             limits.join_bytes_max if traces are long"
+            "bounds young traces; calls that still waited were counted with what they had and are \
+             corrected when more comes: raise limits.join_bytes_max if traces are long"
         }
+        "horizon_bytes" => {
+            "bounds sealed traces on disk; the oldest went before the horizon was over: raise \
+             limits.horizon_bytes_max"
+        }
+        "sealed_unreadable" => "counts sealed traces that could not be read; report it",
         "waiting_scores" => "bounds scores that wait for a response id; more are dropped",
         "response_ids" => {
             "bounds response ids that are remembered; scores by a later one find no call: send \

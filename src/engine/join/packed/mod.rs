@@ -1,0 +1,57 @@
+//! Traces as bytes for the shelf, about 100 bytes a call: names and facet sets by their place in a
+//! table of the engine's state, times as distances, spans of the trace by their place in it.
+//! What is packed and unpacked is equal; bytes that cannot be read are an error.
+
+mod pack;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use pack::pack;
+pub use unpack::unpack;
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Names and sets that have a number; further ones are written out.
+const ATOMS_MAX: usize = 65_536;
+
+/// Numbers of names and facet sets, in the order in which they were first packed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<u128>", into = "Vec<u128>")]
+pub struct Atoms {
+    list: Vec<u128>,
+    index: HashMap<u128, u32>,
+}
+
+impl From<Vec<u128>> for Atoms {
+    fn from(list: Vec<u128>) -> Self {
+        let index = list.iter().enumerate().map(|(at, atom)| (*atom, at as u32)).collect();
+        Atoms { list, index }
+    }
+}
+
+impl From<Atoms> for Vec<u128> {
+    fn from(atoms: Atoms) -> Self {
+        atoms.list
+    }
+}
+
+impl Atoms {
+    fn number(&mut self, atom: u128) -> Option<u32> {
+        if let Some(known) = self.index.get(&atom) {
+            return Some(*known);
+        }
+        if self.list.len() >= ATOMS_MAX {
+            return None;
+        }
+        let number = self.list.len() as u32;
+        self.list.push(atom);
+        self.index.insert(atom, number);
+        Some(number)
+    }
+}
+
+/// Bytes that are no trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unreadable;

@@ -1,0 +1,193 @@
+//! What is packed comes back.
+
+use super::*;
+use crate::engine::join::trace::{NodeKind, Trace};
+use crate::model::observation::{Grader, Role, Source};
+use crate::model::{
+    Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Operation, Place, SECOND, Score,
+    SetId, SpanId, Sym, Target, Tokens, TraceId, UnitHash, Units,
+};
+use proptest::prelude::*;
+
+fn hash() -> impl Strategy<Value = Option<UnitHash>> {
+    prop::option::of(any::<u64>().prop_map(UnitHash))
+}
+
+fn units() -> impl Strategy<Value = Units> {
+    (hash(), hash(), hash(), hash()).prop_map(|(explicit, user, session, conversation)| Units {
+        explicit,
+        user,
+        session,
+        conversation,
+    })
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    let span = || prop_oneof![(1u64..8).prop_map(SpanId), any::<u64>().prop_map(SpanId)];
+    (span(), span(), any::<u64>()).prop_map(|(span, parent, end)| Place {
+        trace: TraceId(77),
+        span,
+        parent,
+        end,
+    })
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let options = prop::collection::vec(prop::option::of(any::<u64>()), 8);
+    let rest = (any::<u32>(), any::<u64>(), any::<bool>(), 0u8..128);
+    (place(), units(), hash(), options, any::<u128>(), rest).prop_map(
+        |(place, units, response, n, set, (ppm, word, flag, finish))| Call {
+            place,
+            duration: word,
+            set: SetId(set),
+            operation: if flag { Operation::Embeddings } else { Operation::Chat },
+            error: Sym(word ^ 5),
+            finish: Finish(finish),
+            streaming: !flag,
+            tokens: Tokens {
+                input: n[0],
+                output: n[1],
+                cached: n[2],
+                cache_written: n[3],
+                reasoning: n[4],
+                estimated: flag,
+            },
+            cost_nano: n[5],
+            first_token_us: n[6],
+            seed: n[7].map(|seed| seed as i64),
+            units,
+            response,
+            sampled_ppm: flag.then_some(ppm),
+            input: Sym(word),
+        },
+    )
+}
+
+fn facets() -> impl Strategy<Value = Facets> {
+    (place(), units(), hash(), any::<u128>(), 0u8..5, any::<i64>()).prop_map(
+        |(place, units, response, set, role, seed)| Facets {
+            place,
+            role: Role::from_u8(role).expect("role"),
+            set: SetId(set % 5),
+            units,
+            seed: (seed > 0).then_some(seed),
+            finish: Finish(role),
+            response,
+        },
+    )
+}
+
+fn score() -> impl Strategy<Value = Score> {
+    (0u8..4, any::<[u64; 6]>(), any::<i64>(), any::<bool>()).prop_map(|(kind, n, value, failed)| {
+        Score {
+            target: match kind {
+                0 => Target::Span(TraceId(77), SpanId(n[0] % 9)),
+                1 => Target::Trace(TraceId(77)),
+                2 => Target::Response(UnitHash(n[0])),
+                _ => Target::Session(UnitHash(n[0])),
+            },
+            name: Sym(n[1] % 3),
+            value_micro: (!failed).then_some(value),
+            label: Sym(n[2] % 2),
+            failed,
+            grader: Grader { name: Sym(n[3] % 4), version: Sym(n[3]), model: Sym(0) },
+            annotator: Sym(n[4] % 2),
+            id: n[4],
+            time: n[5],
+            picked_ppm: failed.then_some(n[1] as u32),
+        }
+    })
+}
+
+fn assignment() -> impl Strategy<Value = Assignment> {
+    (0u8..8, any::<[u64; 4]>(), hash(), prop::option::of(any::<u32>())).prop_map(
+        |(source, n, unit, assigned_ppm)| Assignment {
+            trace: Some(TraceId(77)),
+            span: SpanId(n[0] % 9),
+            experiment: Sym(n[1] % 3),
+            arm: Sym(n[2] % 3),
+            unit,
+            source: Source::from_u8(source).expect("source"),
+            time: n[3],
+            assigned_ppm,
+            service: Sym(n[1]),
+        },
+    )
+}
+
+fn trace() -> impl Strategy<Value = Trace> {
+    use prop::collection::vec;
+    (
+        vec(call(), 0..4),
+        vec(facets(), 0..4),
+        vec(place(), 0..4),
+        vec(score(), 0..4),
+        vec(assignment(), 0..4),
+        (any::<Nanos>(), any::<bool>(), any::<Option<u32>>()),
+    )
+        .prop_map(|(calls, facets, links, scores, told, (now, has, counted))| {
+            let mut trace = Trace { resolved_at: now, ..Trace::default() };
+            calls.iter().for_each(|call| _ = trace.add_call(call, now));
+            calls.iter().take(1).for_each(|call| _ = trace.add_call(call, now));
+            facets.iter().for_each(|facets| _ = trace.add_facets(facets));
+            links.iter().for_each(|place| _ = trace.add_link(&Link { place: *place }));
+            scores.iter().for_each(|score| _ = trace.add_score(score, 0));
+            told.iter().for_each(|told| _ = trace.add_assignment(told, 0));
+            if let (true, Some(place)) = (has, links.first()) {
+                trace.add_covariate(&Covariate { place: *place, value_micro: -7 });
+            }
+            for node in &mut trace.spans {
+                if let NodeKind::Call(candidate) = &mut node.kind {
+                    candidate.counted_at = counted.map(|at| at / 2);
+                }
+            }
+            trace
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_packed_comes_back(trace in trace(), cut in any::<prop::sample::Index>()) {
+        let (mut atoms, mut bytes) = (Atoms::default(), Vec::new());
+        pack(&trace, &mut atoms, &mut bytes);
+        let back = unpack(TraceId(77), &bytes, &atoms).expect("readable");
+        prop_assert_eq!(format!("{back:?}"), format!("{trace:?}"));
+        let cut = cut.index(bytes.len());
+        prop_assert!(unpack(TraceId(77), &bytes[..cut], &atoms).is_err());
+    }
+}
+
+#[test]
+fn a_plain_call_takes_about_a_hundred_bytes() {
+    let (mut atoms, mut bytes) = (Atoms::default(), Vec::new());
+    for number in 0..100u64 {
+        let end = 1_795_000_000 * SECOND + number;
+        let place = Place { trace: TraceId(77), span: SpanId(9), parent: SpanId(4), end };
+        let units = Units { user: Some(UnitHash(number)), ..Units::default() };
+        let mut trace = Trace::default();
+        let tokens = Tokens { input: Some(900), output: Some(200), ..Tokens::default() };
+        let call =
+            Call { place, duration: 1_200_000_000, set: SetId(5), tokens, ..Call::default() };
+        let response = Some(UnitHash(!number));
+        trace.add_call(&Call { units, response, ..call }, end + 3 * SECOND);
+        let root = Place { span: SpanId(4), parent: SpanId::NONE, end: end + SECOND, ..place };
+        trace.add_link(&Link { place: root });
+        let told = Assignment {
+            trace: Some(TraceId(77)),
+            span: SpanId(4),
+            experiment: Sym::of("e"),
+            arm: Sym::of("a"),
+            unit: units.user,
+            source: Source::FlagSpanEvent,
+            time: end,
+            assigned_ppm: None,
+            service: Sym::of("s"),
+        };
+        trace.add_assignment(&told, 0);
+        trace.resolved_at = end + 3 * SECOND;
+        pack(&trace, &mut atoms, &mut bytes);
+    }
+    // Key, part, lengths and filter come on top: about 22.
+    let each = bytes.len() / 100;
+    assert!(each <= 105, "{each} bytes");
+}

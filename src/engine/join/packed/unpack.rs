@@ -1,0 +1,241 @@
+//! From bytes to a trace; whatever does not fit is an error.
+
+use super::{Atoms, Unreadable};
+use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
+use crate::model::observation::{Grader, Role, Source};
+use crate::model::{
+    Assignment, Call, Facets, Finish, Operation, Place, Score, SetId, SpanId, Sym, Target, Tokens,
+    TraceId, UnitHash, Units,
+};
+
+/// The trace of an id from its bytes.
+pub fn unpack(id: TraceId, bytes: &[u8], atoms: &Atoms) -> Result<Trace, Unreadable> {
+    let mut unpack = Unpack { bytes, atoms, trace: id, base: 0, spans: Vec::new() };
+    unpack.base = unpack.word()?;
+    let mut trace = Trace { newest: unpack.base, ..Trace::default() };
+    trace.resolved_at = unpack.time()?;
+    let head = unpack.number()?;
+    let counts = [unpack.number()?, unpack.number()?, unpack.number()?];
+    if head >> 1 > bytes.len() as u64 || counts.iter().any(|count| *count > bytes.len() as u64) {
+        return Err(Unreadable);
+    }
+    for _ in 0..head >> 1 {
+        let span = SpanId(unpack.word()?);
+        unpack.spans.push(span);
+    }
+    for at in 0..unpack.spans.len() {
+        trace.spans.push(unpack.node(unpack.spans[at])?);
+    }
+    for _ in 0..counts[0] {
+        trace.contents.push(unpack.content()?);
+    }
+    for _ in 0..counts[1] {
+        trace.assignments.push(unpack.assignment()?);
+    }
+    for _ in 0..counts[2] {
+        trace.scores.push(unpack.score()?);
+    }
+    if head & 1 == 1 {
+        trace.covariate = Some((unpack.time()?, unpack.span()?, unpack.signed()?));
+    }
+    unpack.bytes.is_empty().then_some(trace).ok_or(Unreadable)
+}
+
+struct Unpack<'a> {
+    bytes: &'a [u8],
+    atoms: &'a Atoms,
+    trace: TraceId,
+    base: u64,
+    spans: Vec<SpanId>,
+}
+
+type Got<T> = Result<T, Unreadable>;
+
+impl Unpack<'_> {
+    fn byte(&mut self) -> Got<u8> {
+        let (byte, rest) = self.bytes.split_first().ok_or(Unreadable)?;
+        self.bytes = rest;
+        Ok(*byte)
+    }
+
+    fn number(&mut self) -> Got<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 127) << shift;
+            if byte < 128 {
+                return Ok(value);
+            }
+        }
+        Err(Unreadable)
+    }
+
+    fn signed(&mut self) -> Got<i64> {
+        Ok(unzigzag(self.number()?))
+    }
+
+    fn word(&mut self) -> Got<u64> {
+        let (word, rest) = self.bytes.split_first_chunk::<8>().ok_or(Unreadable)?;
+        self.bytes = rest;
+        Ok(u64::from_le_bytes(*word))
+    }
+
+    fn time(&mut self) -> Got<u64> {
+        Ok(self.base.wrapping_add(self.signed()? as u64))
+    }
+
+    fn atom(&mut self) -> Got<u128> {
+        match self.number()? {
+            0 => Ok(0),
+            1 => {
+                let low = u128::from(self.word()?);
+                Ok(low | u128::from(self.word()?) << 64)
+            }
+            number => self.atoms.list.get(number as usize - 2).copied().ok_or(Unreadable),
+        }
+    }
+
+    fn sym(&mut self) -> Got<Sym> {
+        Ok(Sym(self.atom()? as u64))
+    }
+
+    fn set(&mut self) -> Got<SetId> {
+        Ok(SetId(self.atom()?))
+    }
+
+    fn options<const N: usize, const H: usize>(&mut self) -> Got<([Option<u64>; N], Hashes<H>)> {
+        let mask = self.number()?;
+        let (mut numbers, mut hashes) = ([None; N], [None; H]);
+        for (at, slot) in numbers.iter_mut().enumerate() {
+            *slot = if mask >> at & 1 == 1 { Some(self.number()?) } else { None };
+        }
+        for (at, slot) in hashes.iter_mut().enumerate() {
+            let there = mask >> (N + at) & 1 == 1;
+            *slot = if there { Some(UnitHash(self.word()?)) } else { None };
+        }
+        Ok((numbers, hashes))
+    }
+
+    fn node(&mut self, span: SpanId) -> Got<Node> {
+        let kind = self.byte()?;
+        let parent = self.span()?;
+        let end = self.time()?;
+        let place = Place { trace: self.trace, span, parent, end };
+        let kind = match kind {
+            0 => NodeKind::Link,
+            1 => NodeKind::Facets(Box::new(self.facets(place)?)),
+            2 => NodeKind::Call(Box::new(self.candidate(place)?)),
+            _ => return Err(Unreadable),
+        };
+        Ok(Node { span, parent, end, kind })
+    }
+
+    fn span(&mut self) -> Got<SpanId> {
+        match self.number()? {
+            0 => Ok(SpanId::NONE),
+            1 => Ok(SpanId(self.word()?)),
+            place => self.spans.get(place as usize - 2).copied().ok_or(Unreadable),
+        }
+    }
+
+    fn facets(&mut self, place: Place) -> Got<Facets> {
+        let role = Role::from_u8(self.byte()?).ok_or(Unreadable)?;
+        let finish = Finish(self.byte()?);
+        let set = self.set()?;
+        let ([seed], [explicit, user, session, conversation, response]) = self.options()?;
+        let units = Units { explicit, user, session, conversation };
+        Ok(Facets { place, role, set, units, seed: seed.map(unzigzag), finish, response })
+    }
+
+    fn candidate(&mut self, place: Place) -> Got<Candidate> {
+        let received = self.time()?;
+        let counted_at = self.number()?.checked_sub(1).map(|at| at as u32);
+        let repeats = self.number()? as u32;
+        let duration = self.number()?;
+        let set = self.set()?;
+        let (kind, finish) = (self.byte()?, self.byte()?);
+        let (error, input) = (self.sym()?, self.sym()?);
+        let (numbers, [explicit, user, session, conversation, response]) = self.options()?;
+        let [input_tokens, output, cached, cache_written, reasoning, cost_nano, ..]: [_; 9] =
+            numbers;
+        let [.., first_token_us, seed, sampled] = numbers;
+        let estimated = finish & 128 != 0;
+        let call = Call {
+            place,
+            duration,
+            set,
+            operation: Operation::from_u8(kind & 15).ok_or(Unreadable)?,
+            error,
+            finish: Finish(finish & 127),
+            streaming: kind & 16 != 0,
+            tokens: Tokens {
+                input: input_tokens,
+                output,
+                cached,
+                cache_written,
+                reasoning,
+                estimated,
+            },
+            cost_nano,
+            first_token_us,
+            seed: seed.map(unzigzag),
+            units: Units { explicit, user, session, conversation },
+            response,
+            sampled_ppm: sampled.map(|ppm| ppm as u32),
+            input,
+        };
+        Ok(Candidate { call, received, counted_at, repeats })
+    }
+
+    fn content(&mut self) -> Got<Content> {
+        let (span, set, finish) = (self.span()?, self.set()?, self.byte()?);
+        let ([seed], [a, b, c, d, response]) = self.options()?;
+        let (seed, units) = (seed.map(unzigzag), [a, b, c, d]);
+        Ok(Content { span, set, finish, seed, units, response })
+    }
+
+    fn assignment(&mut self) -> Got<Assignment> {
+        let source = Source::from_u8(self.byte()?).ok_or(Unreadable)?;
+        let span = self.span()?;
+        let (experiment, arm, service) = (self.sym()?, self.sym()?, self.sym()?);
+        let time = self.time()?;
+        let ([ppm], [unit]) = self.options()?;
+        let assigned_ppm = ppm.map(|ppm| ppm as u32);
+        let trace = Some(self.trace);
+        Ok(Assignment { trace, span, experiment, arm, unit, source, time, assigned_ppm, service })
+    }
+
+    fn score(&mut self) -> Got<Score> {
+        let kind = self.byte()?;
+        let target = match kind & 15 {
+            0 => Target::Span(self.trace, self.span()?),
+            1 => Target::Trace(self.trace),
+            2 => Target::Response(UnitHash(self.word()?)),
+            3 => Target::Session(UnitHash(self.word()?)),
+            _ => return Err(Unreadable),
+        };
+        let (name, label) = (self.sym()?, self.sym()?);
+        let grader = Grader { name: self.sym()?, version: self.sym()?, model: self.sym()? };
+        let annotator = self.sym()?;
+        let (id, time) = (self.word()?, self.time()?);
+        let ([value, picked], []) = self.options()?;
+        Ok(Score {
+            target,
+            name,
+            value_micro: value.map(unzigzag),
+            label,
+            failed: kind & 16 != 0,
+            grader,
+            annotator,
+            id,
+            time,
+            picked_ppm: picked.map(|ppm| ppm as u32),
+        })
+    }
+}
+
+type Hashes<const H: usize> = [Option<UnitHash>; H];
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}

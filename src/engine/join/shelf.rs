@@ -1,0 +1,482 @@
+//! Traces that left memory. The oldest are sealed in parts when memory is short, asked for when
+//! something of them comes again, visited when their scores mature or settings change, and
+//! dropped with their part beyond the horizon. Only this fold decides what goes when, so the same
+//! log gives the same parts; where they lie and how they are found is the driver's business.
+
+use super::facts::Resolution;
+use super::packed::{Atoms, pack, unpack};
+use super::trace::Trace;
+use super::{Join, Key, Touched, count, place_of, resolve_one, waits};
+use crate::engine::context::Context;
+use crate::engine::dictionary::Dictionary;
+use crate::engine::fact::{Change, difference};
+use crate::model::shelf::{Batch, Cursor, Family, Part, Record};
+use crate::model::{MINUTE, Nanos, Observation, Sym, Target, TraceId, UnitHash, minute_of};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+
+/// Bytes that a record takes on disk beside its own: key, part, length, filter.
+const RECORD_BYTES: u64 = 22;
+
+/// What is known of sealed parts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// By the minute of their sealing, oldest first.
+    groups: VecDeque<Group>,
+    last: Part,
+    atoms: Atoms,
+    bytes: u64,
+}
+
+/// The parts that were sealed in one minute of log time: they mature and go together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Group {
+    minute: u32,
+    first: Part,
+    last: Part,
+    newest: Nanos,
+    bytes: u64,
+    /// Minutes at whose end something in them matures.
+    dues: BTreeSet<u32>,
+    /// Log time of the last visit: what had matured by then is counted.
+    visited: Nanos,
+    /// Some score in them had no call when it was sealed.
+    lost: bool,
+}
+
+/// Why sealed traces are visited.
+#[derive(Clone, Debug)]
+pub enum Walk {
+    /// Scores mature.
+    Mature,
+    /// Settings or decisions changed from these; of this experiment, or in general.
+    Reconsider(Box<Context>, Option<Sym>),
+    /// They go: scores that found no call are given up.
+    Expire,
+}
+
+/// A visit to sealed traces that is under way.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Why.
+    pub walk: Walk,
+    /// Which parts.
+    pub parts: Range<Part>,
+    /// How far it got.
+    pub from: Cursor,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// The oldest part that is kept.
+    pub fn oldest(&self) -> Part {
+        self.groups.front().map_or(self.last + 1, |group| group.first)
+    }
+
+    /// Bytes on disk, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When the oldest parts were sealed, as a minute.
+    pub fn since(&self) -> Option<u32> {
+        self.groups.front().map(|group| group.minute)
+    }
+
+    fn group(&mut self, part: Part) -> Option<&mut Group> {
+        let at = self.groups.partition_point(|group| group.last < part);
+        self.groups.get_mut(at).filter(|group| group.first <= part)
+    }
+
+    /// The group of this minute, with a new part.
+    fn open(&mut self, minute: u32) -> &mut Group {
+        self.last += 1;
+        let part = self.last;
+        if self.groups.back().is_none_or(|group| group.minute != minute) {
+            let (newest, bytes, dues, visited, lost) = Default::default();
+            let (first, last) = (part, part);
+            self.groups.push_back(Group {
+                minute,
+                first,
+                last,
+                newest,
+                bytes,
+                dues,
+                visited,
+                lost,
+            });
+        }
+        let at = self.groups.len() - 1;
+        self.groups[at].last = part;
+        &mut self.groups[at]
+    }
+
+    fn drop_oldest(&mut self) -> Nanos {
+        let Some(group) = self.groups.pop_front() else { return 0 };
+        self.bytes -= group.bytes;
+        group.newest
+    }
+
+    /// When the next part has to be visited.
+    pub(super) fn next_due(&self) -> Option<Nanos> {
+        let first = |group: &Group| group.dues.first().map(|minute| ripe(*minute));
+        self.groups.iter().filter_map(first).min()
+    }
+}
+
+/// A minute later, so that what matures close to it is done in the same visit.
+fn ripe(minute: u32) -> Nanos {
+    u64::from(minute + 1) * MINUTE
+}
+
+fn rounded_up(due: Nanos) -> u32 {
+    minute_of(due.saturating_add(MINUTE - 1))
+}
+
+// === impl Join ===
+
+impl Join {
+    /// What is sealed.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Keys that have to be read before these observations can be taken: traces that are not in
+    /// memory and may be sealed, and where the calls of response ids are.
+    pub fn needed(&self, observations: &[Observation], asked: &BTreeSet<Key>) -> Vec<Key> {
+        if self.parts.groups.is_empty() {
+            return Vec::new();
+        }
+        let mut keys = BTreeSet::new();
+        for observation in observations {
+            let key = match self.key_of(observation) {
+                Some(Key::Trace(id)) if self.traces.contains_key(&id) => continue,
+                Some(key) => key,
+                None => continue,
+            };
+            if !asked.contains(&key) {
+                keys.insert(key);
+            }
+        }
+        keys.into_iter().collect()
+    }
+
+    fn key_of(&self, observation: &Observation) -> Option<Key> {
+        if let Some(place) = place_of(observation) {
+            return (place.end > self.floor).then_some(Key::Trace(place.trace));
+        }
+        let id = match observation {
+            Observation::Assignment(told) => told.trace?,
+            Observation::Alias(alias) => alias.trace,
+            Observation::Score(score) => match score.target {
+                Target::Span(id, _) | Target::Trace(id) => id,
+                Target::Session(_) => return None,
+                Target::Response(response) => match self.home_of(response) {
+                    Some(id) => id,
+                    None => return Some(Key::Response(response)),
+                },
+            },
+            _ => return None,
+        };
+        Some(Key::Trace(id))
+    }
+
+    fn home_of(&self, response: UnitHash) -> Option<TraceId> {
+        let young = self.responses.get(&response).map(|known| known.0.trace);
+        young.or_else(|| self.found.get(&response).copied())
+    }
+
+    /// Takes records into memory that were asked for.
+    pub fn admit(&mut self, records: &[(Family, Record)], context: &Context) {
+        for (family, record) in records {
+            match family {
+                Family::Traces => self.admit_trace(record, context),
+                Family::Responses => {
+                    let id = <[u8; 16]>::try_from(&record.bytes[..]).map(u128::from_le_bytes);
+                    let response = UnitHash(record.key as u64);
+                    self.found.extend(id.ok().map(|id| (response, TraceId(id))));
+                }
+                Family::Units => {}
+            }
+        }
+    }
+
+    fn admit_trace(&mut self, record: &Record, context: &Context) {
+        let id = TraceId(record.key);
+        if self.traces.contains_key(&id) {
+            return;
+        }
+        let Some(trace) = self.read(record) else { return };
+        self.bytes += trace.bytes();
+        self.by_end.insert((trace.newest, id));
+        self.traces.insert(id, trace);
+        self.schedule(id, context);
+    }
+
+    /// A sealed trace as it stands: what had matured at the last visit is counted.
+    fn read(&mut self, record: &Record) -> Option<Trace> {
+        let Ok(mut trace) = unpack(TraceId(record.key), &record.bytes, &self.parts.atoms) else {
+            count(&mut self.counts.limits, "sealed_unreadable");
+            return None;
+        };
+        trace.part = record.part;
+        let visited = self.parts.group(record.part).map_or(0, |group| group.visited);
+        trace.resolved_at = trace.resolved_at.max(visited);
+        Some(trace)
+    }
+
+    /// Forgets what was asked for, at the end of an entry.
+    pub fn end_entry(&mut self) {
+        self.found.clear();
+    }
+
+    /// Lets go of traces beyond the horizon, and seals the oldest ones when memory is short.
+    pub fn forget(
+        &mut self,
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Batch> {
+        let horizon = now.saturating_sub(context.settings.horizon.0);
+        let max = context.settings.limits.join_bytes_max;
+        let goal = if self.bytes() > max { max / 2 } else { u64::MAX };
+        let (mut ids, mut left) = (Vec::new(), self.bytes());
+        let mut old = Vec::new();
+        for (newest, id) in self.by_end.iter().take(self.by_end.len().saturating_sub(1)) {
+            if *newest >= horizon && left <= goal {
+                break;
+            }
+            let Some(trace) = self.traces.get(id) else { continue };
+            left = left.saturating_sub(trace.bytes());
+            // What has been sealed must not come back older than it was when it left.
+            let sealed = trace.part != 0 && trace.part >= self.parts.oldest();
+            match *newest < horizon && !sealed {
+                true => old.push((*newest, *id)),
+                false => ids.push(*id),
+            }
+        }
+        for (newest, id) in old {
+            self.finish(id, newest, context, dictionary, changes);
+        }
+        self.forget_responses(horizon);
+        self.seal(ids, now, context, dictionary, changes)
+    }
+
+    fn seal(
+        &mut self,
+        mut ids: Vec<TraceId>,
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Batch> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        ids.sort_unstable();
+        self.end_waits(&ids, now, context, dictionary, changes);
+        let (mut records, mut responses) = (Vec::with_capacity(ids.len()), Vec::new());
+        let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
+        for id in ids {
+            let Some(trace) = self.traces.remove(&id) else { continue };
+            self.bytes -= trace.bytes();
+            self.by_end.remove(&(trace.newest, id));
+            self.due.remove(&(trace.due, id));
+            newest = newest.max(trace.newest);
+            dues.extend(waits::dues(&trace, context).map(rounded_up));
+            if !trace.scores.is_empty() {
+                let last = resolve_one(id, &trace, context, dictionary, &mut self.memo);
+                lost |= last.census.lost_scores > 0;
+            }
+            self.seal_responses(id, &trace, &mut responses);
+            let mut bytes = Vec::with_capacity(128);
+            pack(&trace, &mut self.parts.atoms, &mut bytes);
+            records.push((id.0, bytes));
+        }
+        responses.sort_unstable();
+        responses.dedup_by_key(|record| record.0);
+        let size = |list: &[(u128, Vec<u8>)]| -> u64 {
+            list.iter().map(|record| record.1.len() as u64 + RECORD_BYTES).sum()
+        };
+        let bytes = size(&records) + size(&responses);
+        self.parts.bytes += bytes;
+        let group = self.parts.open(minute_of(now));
+        let part = group.last;
+        group.newest = group.newest.max(newest);
+        group.bytes += bytes;
+        group.dues.extend(dues);
+        group.lost |= lost;
+        let batch = |family, records| Batch { family, part, records };
+        vec![batch(Family::Traces, records), batch(Family::Responses, responses)]
+    }
+
+    /// Counts with what they have calls that are still parked: they leave before their wait is
+    /// over. What comes later corrects it.
+    fn end_waits(
+        &mut self,
+        ids: &[TraceId],
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) {
+        let mut touched = Touched::new();
+        for id in ids {
+            let parked = self.traces.get(id).is_some_and(Trace::is_parked);
+            if parked {
+                count(&mut self.counts.limits, "join_bytes");
+                self.touch(*id, &mut touched, context, dictionary);
+            }
+        }
+        self.settle(touched, now, Nanos::MAX, context, dictionary, changes);
+    }
+
+    fn seal_responses(&mut self, id: TraceId, trace: &Trace, out: &mut Vec<(u128, Vec<u8>)>) {
+        let own = trace.spans.iter().filter_map(|node| node.candidate()?.call.response);
+        for response in own {
+            out.push((u128::from(response.0), id.0.to_le_bytes().to_vec()));
+            if self.responses.get(&response).is_some_and(|known| known.0.trace == id) {
+                self.responses.remove(&response);
+            }
+        }
+    }
+
+    /// Visits that are due: of parts that mature, and of those beyond the horizon or the limit.
+    pub fn walks(&mut self, now: Nanos, context: &Context) -> Vec<Sweep> {
+        let mut out = self.expire(now, context);
+        let going = out.len();
+        for group in self.parts.groups.iter().skip(going) {
+            if group.dues.first().is_some_and(|minute| ripe(*minute) <= now) {
+                out.push(Sweep::of(Walk::Mature, group.first..group.last + 1));
+            }
+        }
+        out
+    }
+
+    fn expire(&mut self, now: Nanos, context: &Context) -> Vec<Sweep> {
+        let horizon = now.saturating_sub(context.settings.horizon.0);
+        let max = context.settings.limits.horizon_bytes_max;
+        while let Some(group) = self.parts.groups.front() {
+            let crowded = self.parts.bytes > max && self.parts.groups.len() > 1;
+            if group.newest >= horizon && !crowded {
+                break;
+            }
+            if group.newest >= horizon {
+                count(&mut self.counts.limits, "horizon_bytes");
+            }
+            if group.lost {
+                return vec![Sweep::of(Walk::Expire, group.first..group.last + 1)];
+            }
+            self.floor = self.floor.max(self.parts.drop_oldest());
+        }
+        Vec::new()
+    }
+
+    /// A visit to all parts because settings or decisions changed.
+    pub fn reconsider_sealed(&self, old: &Context, concerns: Option<Sym>) -> Option<Sweep> {
+        let parts = self.parts.oldest()..self.parts.last + 1;
+        let walk = || Walk::Reconsider(Box::new(old.clone()), concerns);
+        (!self.parts.groups.is_empty()).then(|| Sweep::of(walk(), parts))
+    }
+
+    /// Visits some sealed traces; those in memory speak for themselves.
+    pub fn visit(
+        &mut self,
+        walk: &Walk,
+        records: &[Record],
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for record in records {
+            if self.traces.contains_key(&TraceId(record.key)) {
+                continue;
+            }
+            let Some(trace) = self.read(record) else { continue };
+            match walk {
+                Walk::Mature => self.mature(record, trace, now, context, dictionary, &mut changes),
+                Walk::Expire => self.expire_one(record, &trace, context, dictionary),
+                Walk::Reconsider(old, concerns) => {
+                    if concerns.is_none_or(|experiment| trace.names(experiment)) {
+                        let (id, to) = (TraceId(record.key), (&**old, context));
+                        self.reconsider_one(id, &trace, to, dictionary, &mut changes);
+                    }
+                    let dues: Vec<u32> = waits::dues(&trace, context).map(rounded_up).collect();
+                    if let Some(group) = self.parts.group(record.part) {
+                        group.dues.extend(dues);
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    fn mature(
+        &mut self,
+        record: &Record,
+        mut trace: Trace,
+        now: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) {
+        if waits::next_due(&trace, context).is_none_or(|due| due > now) {
+            return;
+        }
+        let id = TraceId(record.key);
+        let before = resolve_one(id, &trace, context, dictionary, &mut self.memo);
+        trace.resolved_at = now;
+        let after = resolve_one(id, &trace, context, dictionary, &mut self.memo);
+        self.replace(&before, &after, changes);
+    }
+
+    fn expire_one(
+        &mut self,
+        record: &Record,
+        trace: &Trace,
+        context: &Context,
+        dictionary: &mut Dictionary,
+    ) {
+        if !trace.scores.is_empty() {
+            let id = TraceId(record.key);
+            let last = resolve_one(id, trace, context, dictionary, &mut self.memo);
+            self.give_up_scores(&last);
+        }
+    }
+
+    /// Ends a visit.
+    pub fn visited(&mut self, sweep: &Sweep, now: Nanos) {
+        match sweep.walk {
+            Walk::Expire => self.floor = self.floor.max(self.parts.drop_oldest()),
+            Walk::Mature => {
+                if let Some(group) = self.parts.group(sweep.parts.start) {
+                    group.visited = now;
+                    group.dues.retain(|minute| u64::from(*minute) * MINUTE > now);
+                }
+            }
+            Walk::Reconsider(..) => {}
+        }
+    }
+
+    /// One resolution in place of another.
+    pub(super) fn replace(
+        &mut self,
+        before: &Resolution,
+        after: &Resolution,
+        changes: &mut Vec<Change>,
+    ) {
+        self.census.add(&before.census, -1);
+        self.census.add(&after.census, 1);
+        difference(&before.facts, &after.facts, changes);
+    }
+}
+
+impl Sweep {
+    fn of(walk: Walk, parts: Range<Part>) -> Self {
+        Sweep { walk, parts, from: Cursor::default() }
+    }
+}

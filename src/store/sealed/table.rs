@@ -1,0 +1,331 @@
+//! One immutable file of records sorted by key.
+//!
+//! ```text
+//! blocks: (part − first part, varint | key 16 | length, varint | bytes)… | crc 4
+//! index:  64 × (first key 16 | offset 8 | length 4) | crc 4, one per 64 blocks
+//! top:    first key 16 per piece of the index
+//! filter: lines of 64 bytes, each with its crc
+//! foot:   88 bytes, with the crc of top and of itself
+//! ```
+//! All little endian. Whatever is read is checked; a wrong byte is an error, never an answer.
+//! In memory are the top and, while there is room, the filter.
+
+use super::filter::{self, LINE, Probe};
+use crate::model::shelf::{Family, Part, Record, ShelfError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+pub(super) const MAGIC: [u8; 8] = *b"armstab1";
+pub(super) const FOOT: usize = 88;
+pub(super) const PIECE: usize = 64;
+pub(super) const ENTRY: usize = 28;
+
+/// A file that can be asked.
+pub struct Table {
+    /// Its number.
+    pub number: u64,
+    /// First and last part of its records.
+    pub parts: (Part, Part),
+    /// Records.
+    pub records: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// How many blocks.
+    pub blocks: u64,
+    file: File,
+    path: PathBuf,
+    index_at: u64,
+    filter_at: u64,
+    lines: u64,
+    top: Vec<u128>,
+    filter: Option<Vec<u8>>,
+    last: Option<(u64, Vec<u8>)>,
+}
+
+/// Where a block is.
+struct Entry {
+    first: u128,
+    at: u64,
+    len: usize,
+}
+
+/// What the end of a file says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Foot {
+    pub family: Family,
+    pub records: u64,
+    pub parts: (Part, Part),
+    pub blocks: u64,
+    pub index_at: u64,
+    pub top_at: u64,
+    pub filter_at: u64,
+    pub lines: u64,
+    pub top_crc: u32,
+}
+
+// === impl Foot ===
+
+impl Foot {
+    pub(super) fn encode(&self) -> [u8; FOOT] {
+        let mut out = [0; FOOT];
+        out[..8].copy_from_slice(&MAGIC);
+        let words = [
+            self.family as u64,
+            self.records,
+            u64::from(self.parts.0) << 32 | u64::from(self.parts.1),
+            self.blocks,
+            self.index_at,
+            self.top_at,
+            self.filter_at,
+            self.lines,
+            u64::from(self.top_crc),
+        ];
+        for (at, word) in words.into_iter().enumerate() {
+            out[8 + at * 8..16 + at * 8].copy_from_slice(&word.to_le_bytes());
+        }
+        let crc = crc32c::crc32c(&out[..FOOT - 8]);
+        out[FOOT - 8..FOOT - 4].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8; FOOT], family: Family) -> Result<Foot, &'static str> {
+        let crc = crc32c::crc32c(&bytes[..FOOT - 8]).to_le_bytes();
+        if bytes[..8] != MAGIC || bytes[FOOT - 8..FOOT - 4] != crc || bytes[FOOT - 4..] != [0; 4] {
+            return Err("its end is not that of a table");
+        }
+        let word = |at: usize| u64_at(bytes, 8 + at * 8);
+        if word(0) != family as u64 {
+            return Err("it holds records of another kind");
+        }
+        Ok(Foot {
+            family,
+            records: word(1),
+            parts: ((word(2) >> 32) as Part, word(2) as Part),
+            blocks: word(3),
+            index_at: word(4),
+            top_at: word(5),
+            filter_at: word(6),
+            lines: word(7),
+            top_crc: word(8) as u32,
+        })
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    /// Opens a file and checks its end.
+    pub fn open(path: &Path, number: u64, family: Family) -> Result<Table, ShelfError> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let damaged = |what| ShelfError::Damaged { file: path.display().to_string(), what };
+        let mut foot = [0; FOOT];
+        let at = bytes.checked_sub(FOOT as u64).ok_or_else(|| damaged("it is cut short"))?;
+        file.read_exact_at(&mut foot, at)?;
+        let foot = Foot::decode(&foot, family).map_err(damaged)?;
+        let size = foot.filter_at.saturating_sub(foot.top_at);
+        if foot.filter_at + foot.lines * LINE as u64 != at || size > bytes || size % 16 != 0 {
+            return Err(damaged("its parts do not fit together"));
+        }
+        let mut top = vec![0; size as usize];
+        file.read_exact_at(&mut top, foot.top_at)?;
+        if crc32c::crc32c(&top) != foot.top_crc {
+            return Err(damaged("its index is not what was written"));
+        }
+        Ok(Table {
+            number,
+            parts: foot.parts,
+            records: foot.records,
+            bytes,
+            blocks: foot.blocks,
+            file,
+            path: path.to_owned(),
+            index_at: foot.index_at,
+            filter_at: foot.filter_at,
+            lines: foot.lines,
+            top: top.chunks_exact(16).map(|key| u128_at(key, 0)).collect(),
+            filter: None,
+            last: None,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it durable.
+    pub fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Bytes that its filter takes, in memory or not.
+    pub fn filter_bytes(&self) -> u64 {
+        self.lines * LINE as u64
+    }
+
+    /// Takes the filter into memory, or lets go of it.
+    pub fn hold_filter(&mut self, hold: bool) -> Result<(), ShelfError> {
+        if !hold || self.filter.is_some() {
+            if !hold {
+                self.filter = None;
+            }
+            return Ok(());
+        }
+        let mut bytes = vec![0; self.filter_bytes() as usize];
+        self.file.read_exact_at(&mut bytes, self.filter_at)?;
+        if !bytes.chunks_exact(LINE).all(filter::is_whole) {
+            return Err(self.damaged("its filter is not what was written"));
+        }
+        self.filter = Some(bytes);
+        Ok(())
+    }
+
+    /// Whether it may have a key; when not, it has not.
+    pub fn may_have(&self, probe: Probe) -> Result<bool, ShelfError> {
+        let at = probe.line(self.lines) * LINE as u64;
+        if let Some(filter) = &self.filter {
+            return Ok(probe.is_in(&filter[at as usize..at as usize + LINE]));
+        }
+        let mut line = [0; LINE];
+        self.file.read_exact_at(&mut line, self.filter_at + at)?;
+        match filter::is_whole(&line) {
+            true => Ok(probe.is_in(&line)),
+            false => Err(self.damaged("its filter is not what was written")),
+        }
+    }
+
+    /// The record of a key. Keys that are asked for in order read each block once.
+    pub fn get(&mut self, key: u128) -> Result<Option<Record>, ShelfError> {
+        let piece = self.top.partition_point(|first| *first <= key);
+        let Some(piece) = piece.checked_sub(1) else { return Ok(None) };
+        let entries = self.entries(piece as u64)?;
+        let at = entries.partition_point(|entry| entry.first <= key);
+        let Some(at) = at.checked_sub(1) else { return Ok(None) };
+        let number = piece as u64 * PIECE as u64 + at as u64;
+        if self.last.as_ref().is_none_or(|last| last.0 != number) {
+            self.last = Some((number, self.block(&entries[at])?));
+        }
+        let block = self.last.as_ref().map_or(&[][..], |last| &last.1);
+        let records = Records { bytes: block, first: self.parts.0 };
+        for record in records {
+            let (found, part, bytes) = record.map_err(|what| self.damaged(what))?;
+            if found == key {
+                return Ok(Some(Record { key, part, bytes: bytes.to_vec() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All records of a block, by its number.
+    pub fn records_of(&self, block: u64) -> Result<Vec<Record>, ShelfError> {
+        let entries = self.entries(block / PIECE as u64)?;
+        let Some(entry) = entries.get(block as usize % PIECE) else { return Ok(Vec::new()) };
+        let bytes = self.block(entry)?;
+        let records = Records { bytes: &bytes, first: self.parts.0 };
+        records
+            .map(|record| {
+                let (key, part, bytes) = record.map_err(|what| self.damaged(what))?;
+                Ok(Record { key, part, bytes: bytes.to_vec() })
+            })
+            .collect()
+    }
+
+    fn entries(&self, piece: u64) -> Result<Vec<Entry>, ShelfError> {
+        let before = piece * PIECE as u64;
+        let count = (self.blocks.saturating_sub(before)).min(PIECE as u64) as usize;
+        let mut bytes = vec![0; count * ENTRY + 4];
+        let at = self.index_at + before * ENTRY as u64 + piece * 4;
+        self.file.read_exact_at(&mut bytes, at)?;
+        let (entries, crc) = bytes.split_at(count * ENTRY);
+        if crc != crc32c::crc32c(entries).to_le_bytes() {
+            return Err(self.damaged("its index is not what was written"));
+        }
+        let read = |e: &[u8]| Entry {
+            first: u128_at(e, 0),
+            at: u64_at(e, 16),
+            len: u32::from_le_bytes([e[24], e[25], e[26], e[27]]) as usize,
+        };
+        Ok(entries.chunks_exact(ENTRY).map(read).collect())
+    }
+
+    fn block(&self, entry: &Entry) -> Result<Vec<u8>, ShelfError> {
+        let mut bytes = vec![0; entry.len + 4];
+        self.file.read_exact_at(&mut bytes, entry.at)?;
+        let crc = bytes.split_off(entry.len);
+        match crc == crc32c::crc32c(&bytes).to_le_bytes() {
+            true => Ok(bytes),
+            false => Err(self.damaged("a block is not what was written")),
+        }
+    }
+
+    fn damaged(&self, what: &'static str) -> ShelfError {
+        ShelfError::Damaged { file: self.path.display().to_string(), what }
+    }
+}
+
+/// Walks over the records of a block.
+struct Records<'a> {
+    bytes: &'a [u8],
+    first: Part,
+}
+
+impl<'a> Records<'a> {
+    fn one(&mut self) -> Option<(u128, Part, &'a [u8])> {
+        let part = take_varint(&mut self.bytes)?;
+        let key = u128_at(self.bytes.get(..16)?, 0);
+        self.bytes = &self.bytes[16..];
+        let len = take_varint(&mut self.bytes)? as usize;
+        let (bytes, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some((key, self.first + part as Part, bytes))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(u128, Part, &'a [u8]), &'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let read = self.one().ok_or("a record of it cannot be read");
+        if read.is_err() {
+            self.bytes = &[];
+        }
+        Some(read)
+    }
+}
+
+/// Appends a number in groups of seven bits.
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value > 127 {
+        out.push(value as u8 | 128);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for at in 0..10 {
+        let byte = *bytes.get(at)?;
+        value |= u64::from(byte & 127) << (7 * at);
+        if byte < 128 {
+            *bytes = &bytes[at + 1..];
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+fn u128_at(bytes: &[u8], at: usize) -> u128 {
+    u128::from(u64_at(bytes, at)) | u128::from(u64_at(bytes, at + 8)) << 64
+}

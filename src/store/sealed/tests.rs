@@ -1,0 +1,167 @@
+//! The shelf on disk answers as a map does, over merges, restarts and damage.
+
+use super::*;
+use crate::model::shelf::MemoryShelf;
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+fn batch(part: Part, keys: impl Iterator<Item = u128>) -> Batch {
+    let mut records: Vec<(u128, Vec<u8>)> =
+        keys.map(|key| (key, format!("{part}/{key}").repeat(4).into_bytes())).collect();
+    records.sort_unstable();
+    records.dedup_by_key(|record| record.0);
+    Batch { family: Family::Traces, part, records }
+}
+
+fn spread(key: u128) -> u128 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_0c1d_2e3f_5a6b)
+}
+
+/// Waits until no merge runs and none is due.
+fn settle(sealed: &mut Sealed) {
+    let began = Instant::now();
+    while sealed.merger.is_busy() || merge::due(&sealed.tables[0]).is_some() {
+        sealed.tend(Family::Traces).expect("tends");
+        assert!(began.elapsed() < Duration::from_secs(60), "a merge does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Everything that a walk gives, sorted.
+fn walk(shelf: &mut dyn Shelf, parts: Range<Part>) -> Vec<(u128, Part, Vec<u8>)> {
+    let (mut all, mut from) = (Vec::new(), Cursor::default());
+    loop {
+        let page = shelf.page(Family::Traces, &parts, from).expect("page");
+        all.extend(page.records.into_iter().map(|r| (r.key, r.part, r.bytes)));
+        match page.next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    all.sort();
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_answers_as_a_map_does(
+        batches in prop::collection::vec(prop::collection::vec(0u128..4_000, 1..600), 1..40),
+        oldest in 0u32..20,
+        asked in prop::collection::vec(0u128..4_200, 1..200),
+    ) {
+        let dir = TempDir::new().expect("dir");
+        let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+        let mut map = MemoryShelf::default();
+        for (at, keys) in batches.iter().enumerate() {
+            let batch = batch(at as Part + 1, keys.iter().map(|key| spread(*key)));
+            sealed.put(&batch).expect("put");
+            map.put(&batch).expect("put");
+        }
+        let mut asked: Vec<u128> = asked.into_iter().map(spread).collect();
+        asked.sort_unstable();
+        for round in 0..3 {
+            let ours = sealed.get(Family::Traces, &asked, oldest).expect("get");
+            prop_assert_eq!(ours, map.get(Family::Traces, &asked, oldest).expect("get"));
+            let parts = oldest..oldest + 7;
+            prop_assert_eq!(walk(&mut sealed, parts.clone()), walk(&mut map, parts));
+            if round == 0 {
+                settle(&mut sealed);
+            } else {
+                sealed.sync().expect("sync");
+                sealed = Sealed::open(dir.path(), &sealed.manifest(), false).expect("opens again");
+            }
+        }
+    }
+}
+
+#[test]
+fn small_tables_become_few() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    for part in 1..=200 {
+        let keys = (0..200).map(|at| spread(u128::from(part) * 1_000 + at));
+        sealed.put(&batch(part, keys)).expect("put");
+        settle(&mut sealed);
+    }
+    assert!(sealed.count() < 16, "{} tables", sealed.count());
+    assert_eq!(walk(&mut sealed, 0..1_000).len(), 200 * 200);
+    sealed.drop_before(Family::Traces, 190);
+    assert_eq!(walk(&mut sealed, 190..1_000).len(), 11 * 200);
+}
+
+#[test]
+fn a_snapshot_sees_what_was_there_and_nothing_later() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    sealed.put(&batch(1, 0..100)).expect("put");
+    let first = sealed.manifest();
+    sealed.sync().expect("sync");
+    sealed.saved(&first).expect("saved");
+    for part in 2..30 {
+        sealed.put(&batch(part, 0..100)).expect("put");
+        settle(&mut sealed);
+    }
+    let mut back =
+        Sealed::open(dir.path(), &first, false).expect("the first one's tables are kept");
+    let found = back.get(Family::Traces, &[7], 0).expect("get");
+    assert_eq!((found.len(), found[0].part), (1, 1));
+    // What is written now takes the place of what was written after the snapshot.
+    back.put(&batch(2, 0..50)).expect("put");
+    assert_eq!(back.get(Family::Traces, &[7, 70], 0).expect("get")[0].part, 2);
+    assert_eq!(back.get(Family::Traces, &[70], 0).expect("get")[0].part, 1);
+}
+
+#[test]
+fn tables_that_no_snapshot_names_go() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    let files = || std::fs::read_dir(dir.path().join("sealed")).expect("folder").count();
+    for part in 1..100 {
+        sealed.put(&batch(part, 0..100)).expect("put");
+        settle(&mut sealed);
+        sealed.sync().expect("sync");
+        let manifest = sealed.manifest();
+        sealed.saved(&manifest).expect("saved");
+    }
+    assert!(files() < 40, "{} files", files());
+    sealed.drop_before(Family::Traces, 1_000);
+    for _ in 0..3 {
+        let manifest = sealed.manifest();
+        sealed.saved(&manifest).expect("saved");
+    }
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn no_wrong_byte_gives_a_wrong_answer() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    sealed.put(&batch(3, (0..16).map(spread))).expect("put");
+    let manifest = sealed.manifest();
+    let mut keys: Vec<u128> = (0..24).map(spread).collect();
+    keys.sort_unstable();
+    let right = sealed.get(Family::Traces, &keys, 0).expect("get");
+    let path = path_of(&dir.path().join("sealed"), Family::Traces, 0);
+    let whole = std::fs::read(&path).expect("file");
+    let mut seen = 0;
+    for at in 0..whole.len() {
+        let mut bad = whole.clone();
+        bad[at] ^= 1 << (at % 8);
+        for damaged in [&bad[..], &whole[..at]] {
+            std::fs::write(&path, damaged).expect("damage");
+            let read = Sealed::open(dir.path(), &manifest, false)
+                .and_then(|mut sealed| sealed.get(Family::Traces, &keys, 0));
+            match read {
+                Ok(records) => assert_eq!(records, right, "byte {at}"),
+                Err(_) => seen += 1,
+            }
+        }
+    }
+    assert!(seen > whole.len() * 2 - 64, "{seen} of {} were seen", whole.len() * 2);
+    std::fs::remove_file(&path).expect("remove");
+    let missing = Sealed::open(dir.path(), &manifest, false).err().expect("refused").to_string();
+    assert!(missing.contains("it is missing"), "{missing}");
+}

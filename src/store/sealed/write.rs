@@ -1,0 +1,113 @@
+//! Writes a table: records in the order of their keys, blocks of about 8 KiB.
+
+use super::filter::Builder;
+use super::table::{Foot, PIECE, put_varint};
+use crate::model::shelf::{Family, Part};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+const BLOCK_BYTES: usize = 8 << 10;
+
+/// A table that is being written.
+pub struct Writer {
+    out: BufWriter<File>,
+    at: u64,
+    block: Vec<u8>,
+    first: u128,
+    /// Entries of the index, in pieces with their checksums.
+    index: Vec<u8>,
+    piece: Vec<u8>,
+    top: Vec<u8>,
+    filter: Builder,
+    foot: Foot,
+}
+
+impl Writer {
+    /// Of records of these parts, at most so many.
+    pub fn create(
+        path: &Path,
+        family: Family,
+        parts: (Part, Part),
+        count: u64,
+    ) -> std::io::Result<Writer> {
+        let out = BufWriter::with_capacity(256 << 10, File::create(path)?);
+        let foot = Foot {
+            family,
+            records: 0,
+            parts,
+            blocks: 0,
+            index_at: 0,
+            top_at: 0,
+            filter_at: 0,
+            lines: 0,
+            top_crc: 0,
+        };
+        let (block, index, piece, top) = Default::default();
+        let filter = Builder::new(count);
+        Ok(Writer { out, at: 0, block, first: 0, index, piece, top, filter, foot })
+    }
+
+    /// Appends a record; its key is above all before.
+    pub fn push(&mut self, key: u128, part: Part, bytes: &[u8]) -> std::io::Result<()> {
+        if self.block.is_empty() {
+            self.first = key;
+        }
+        put_varint(&mut self.block, u64::from(part - self.foot.parts.0));
+        self.block.extend_from_slice(&key.to_le_bytes());
+        put_varint(&mut self.block, bytes.len() as u64);
+        self.block.extend_from_slice(bytes);
+        self.filter.add(key);
+        self.foot.records += 1;
+        if self.block.len() >= BLOCK_BYTES {
+            self.end_block()?;
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> std::io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        if self.piece.is_empty() {
+            self.top.extend_from_slice(&self.first.to_le_bytes());
+        }
+        self.piece.extend_from_slice(&self.first.to_le_bytes());
+        self.piece.extend_from_slice(&self.at.to_le_bytes());
+        self.piece.extend_from_slice(&(self.block.len() as u32).to_le_bytes());
+        self.foot.blocks += 1;
+        if self.foot.blocks.is_multiple_of(PIECE as u64) {
+            self.end_piece();
+        }
+        self.out.write_all(&self.block)?;
+        self.out.write_all(&crc32c::crc32c(&self.block).to_le_bytes())?;
+        self.at += self.block.len() as u64 + 4;
+        self.block.clear();
+        Ok(())
+    }
+
+    fn end_piece(&mut self) {
+        if !self.piece.is_empty() {
+            let crc = crc32c::crc32c(&self.piece);
+            self.index.append(&mut self.piece);
+            self.index.extend_from_slice(&crc.to_le_bytes());
+        }
+    }
+
+    /// Writes what comes after the records.
+    pub fn finish(mut self) -> std::io::Result<()> {
+        self.end_block()?;
+        self.end_piece();
+        let filter = self.filter.finish();
+        let foot = &mut self.foot;
+        foot.index_at = self.at;
+        foot.top_at = self.at + self.index.len() as u64;
+        foot.filter_at = foot.top_at + self.top.len() as u64;
+        foot.lines = (filter.len() / super::filter::LINE) as u64;
+        foot.top_crc = crc32c::crc32c(&self.top);
+        for part in [&self.index[..], &self.top, &filter, &foot.encode()] {
+            self.out.write_all(part)?;
+        }
+        self.out.flush()
+    }
+}
