@@ -10,7 +10,8 @@ use std::path::Path;
 fn replay(target: &str, run: fn(&[u8])) {
     let mut replayed = 0;
     for kind in ["corpus", "found"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(kind).join(target);
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(kind).join(target);
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for entry in entries {
             let path = entry.expect("an entry").path();

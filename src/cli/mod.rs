@@ -6,6 +6,7 @@ pub mod args;
 mod check;
 mod client;
 mod compare;
+mod cores;
 pub mod demo;
 mod doctor;
 mod dry_run;
@@ -42,6 +43,7 @@ pub const DISK_FAILED: u8 = 74;
 
 /// Runs a command to its end.
 pub fn run(args: &Args) -> ExitCode {
+    cores::forbid();
     match dispatch(args) {
         Ok(code) => code,
         // A reader that has seen enough, such as `head`, is no error.

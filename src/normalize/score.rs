@@ -3,7 +3,7 @@
 
 use super::gather::{Family, Gathered, Indexed, Part};
 use super::slot::Slot;
-use super::value::Raw;
+use super::value::{NAME_BYTES_MAX, Raw, cut};
 use super::walk::{Walk, ppm};
 use crate::model::id::keyed_hash;
 use crate::model::{Grader, Nanos, Observation, Reject, Score, Sym, Target, TraceId};
@@ -26,7 +26,7 @@ pub struct Judgement<'t> {
     pub failed: bool,
     /// Who judged: name, version, model; empty when unknown.
     pub grader: [&'t str; 3],
-    /// Tells judgements of one grader apart.
+    /// Tells judgements of one grader apart; often a person, so only its hash goes further.
     pub annotator: &'t str,
     /// Identity given by the sender, if any.
     pub id: Option<&'t str>,
@@ -84,7 +84,7 @@ pub fn score(
             version: name(judgement.grader[1]),
             model: name(judgement.grader[2]),
         },
-        annotator: name(judgement.annotator),
+        annotator: Sym::of(cut(judgement.annotator.trim(), NAME_BYTES_MAX)),
         id: 0,
         time: judgement.time,
         picked_ppm: judgement.probability.and_then(ppm),

@@ -28,6 +28,7 @@ const KEY_PREFIX: &str = "whsec_";
 pub struct Config {
     /// Where to post.
     #[arg(long, default_value_t, hide_default_value = true)]
+    #[serde(serialize_with = "shown")]
     pub url: String,
     /// Key of the signature, as text or whsec_ and base64; unsigned without.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -44,6 +45,14 @@ pub struct Config {
     /// Only of this experiment.
     #[arg(id = "only", long = "only")]
     pub only: Option<String>,
+}
+
+/// The URL as it is shown: the path of a hook, and what follows it, is a key to it.
+fn shown<S: serde::Serializer>(url: &str, out: S) -> Result<S::Ok, S::Error> {
+    let whole = reqwest::Url::parse(url).ok().filter(|u| u.path() != "/" || u.query().is_some());
+    let Some(mut bare) = whole else { return out.serialize_str(url) };
+    (bare.set_path("/"), bare.set_query(None), bare.set_fragment(None));
+    out.serialize_str(&format!("{bare}(secret)"))
 }
 
 /// What is posted.

@@ -4,8 +4,8 @@
 use super::door::{Hole, Still, runtime};
 use arc_swap::ArcSwap;
 use armspan::api::{ApiState, Outgoing, http_router};
-use armspan::model::view::{Series, View};
 use armspan::model::Meter;
+use armspan::model::view::{Series, View};
 use armspan::normalize::{Config, Normalizer};
 use armspan::web::{self, Addresses, Queue, WebState};
 use axum::Router;
@@ -21,12 +21,30 @@ thread_local! {
 
 /// Beginnings of addresses, so that inputs get behind the routes.
 const ROUTES: [&str; 24] = [
-    "", "/", "/experiments/support-bot", "/experiments/", "/experiments/support-bot/report.html",
-    "/runs", "/runs/", "/compare", "/compare/", "/sinks", "/pipeline", "/config",
-    "/api/v1/experiments", "/api/v1/experiments/support-bot/series",
-    "/api/v1/experiments/support-bot/gate", "/api/v1/experiments/", "/api/v1/runs", "/api/v1/runs/",
-    "/api/v1/outbox", "/api/v1/status", "/api/v1/scores", "/api/v1/assignments",
-    "/api/public/scores", "/assets/",
+    "",
+    "/",
+    "/experiments/support-bot",
+    "/experiments/",
+    "/experiments/support-bot/report.html",
+    "/runs",
+    "/runs/",
+    "/compare",
+    "/compare/",
+    "/sinks",
+    "/pipeline",
+    "/config",
+    "/api/v1/experiments",
+    "/api/v1/experiments/support-bot/series",
+    "/api/v1/experiments/support-bot/gate",
+    "/api/v1/experiments/",
+    "/api/v1/runs",
+    "/api/v1/runs/",
+    "/api/v1/outbox",
+    "/api/v1/status",
+    "/api/v1/scores",
+    "/api/v1/assignments",
+    "/api/public/scores",
+    "/assets/",
 ];
 
 fn view() -> View {

@@ -26,7 +26,8 @@ pub fn run(bytes: &[u8]) {
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
     let shown = config.effective();
-    if keyed && config.normalize.hash_key.reveal() == Some(KEY) && text.matches("KEY").count() == 1 {
+    if keyed && config.normalize.hash_key.reveal() == Some(KEY) && text.matches("KEY").count() == 1
+    {
         assert!(!shown.contains(KEY), "the key is shown: {shown}");
     }
     // A dollar in a name would be read as a variable.

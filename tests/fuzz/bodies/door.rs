@@ -46,8 +46,14 @@ impl Door {
         let config = otlp::Config { request_bytes_max, ..otlp::Config::default() };
         let normalizer = Arc::new(Normalizer::new(Config::default()));
         let horizon = 7 * 86_400 * 1_000_000_000;
-        let receiver =
-            Receiver::new(config, normalizer, Arc::new(Hole), Arc::new(Still), meter.clone(), horizon);
+        let receiver = Receiver::new(
+            config,
+            normalizer,
+            Arc::new(Hole),
+            Arc::new(Still),
+            meter.clone(),
+            horizon,
+        );
         let router = otlp::http_router(Arc::new(receiver));
         Door { router, meter, runtime: runtime() }
     }

@@ -112,7 +112,8 @@ fn damaged(operations: &[u8], also_append: bool) {
             if also_append {
                 append(dir.path(), false, vec![(99, Body::Batch(vec![7; 33]))]);
                 let opened = open(dir.path(), false).expect("opens again");
-                let after: Vec<_> = opened.entries(first).expect("reads").map(|e| e.expect("one")).collect();
+                let after: Vec<_> =
+                    opened.entries(first).expect("reads").map(|e| e.expect("one")).collect();
                 assert_eq!(&after[..all.len()], &all[..]);
                 assert_eq!(after.len(), all.len() + 1);
             }
@@ -167,7 +168,8 @@ fn frames(mut bytes: &[u8]) -> Vec<u8> {
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&[0xF5, b'A', b'S', 0xFF]);
         header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-        (header[12], header[20], header[28], header[36], header[40]) = (epoch, seq, stamp, group, kind);
+        (header[12], header[20], header[28], header[36], header[40]) =
+            (epoch, seq, stamp, group, kind);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&header[4..8]), &header[12..]);
         let crc = crc32c::crc32c_append(crc, payload);
         header[8..12].copy_from_slice(&crc.to_le_bytes());

@@ -99,7 +99,9 @@ pub fn run(bytes: &[u8]) {
                     records(&items, report);
                 }
             }
-            (Err(_), Err(_)) => assert!(walked.batch.is_empty(), "a refused request left something"),
+            (Err(_), Err(_)) => {
+                assert!(walked.batch.is_empty(), "a refused request left something")
+            }
             (Ok(_), Err(error)) => assert!(has_group(bytes, 8), "prost reads it: {error}"),
             (Err(error), Ok(_)) => panic!("prost does not read it: {error}"),
         }
@@ -161,7 +163,8 @@ fn records(items: &[&Vec<u8>], report: &Report) {
     let unknown = items.iter().filter(|item| LogRecord::decode(&item[..]).is_err()).count() as u64;
     let groups = items.iter().filter(|item| has_group(item, 8)).count() as u64;
     let at = |reason| Reject::ALL.iter().position(|each| *each == reason).expect("one");
-    let broken = report.rejected[at(Reject::MalformedSpan)] + report.rejected[at(Reject::InvalidUtf8)];
+    let broken =
+        report.rejected[at(Reject::MalformedSpan)] + report.rejected[at(Reject::InvalidUtf8)];
     assert!(broken <= unknown + groups, "{unknown}: {report:?}");
 }
 
