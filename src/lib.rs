@@ -4,6 +4,8 @@
 //! in the log (`log`); the engine folds the log into tallies (`engine`), and everything outside
 //! reads what it publishes. A module uses only lower floors; `tests/house.rs` enforces it.
 
+#![forbid(unsafe_code)]
+
 pub mod identify;
 pub mod model;
 pub mod normalize;

@@ -1,5 +1,7 @@
 //! The binary.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use std::process::ExitCode;
 
