@@ -13,6 +13,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -78,7 +80,8 @@ pub fn http_router(state: ApiState) -> Router {
         .route("/cuts", post(outbox::cut))
         .route("/status", get(read_status))
         .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method);
+        .method_not_allowed_fallback(wrong_method)
+        .layer(map_response(as_problem));
     Router::new()
         .nest("/api/v1", v1)
         .route("/api/public/scores", post(langfuse_score))
@@ -91,6 +94,19 @@ pub fn http_router(state: ApiState) -> Router {
 
 async fn unknown_route() -> Problem {
     Problem::not_found("there is no such route; /api/openapi.json lists them", Vec::new())
+}
+
+/// A name in the address that is no text is refused before its route sees it.
+async fn as_problem(response: Response) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let plain = kind.is_some_and(|kind| kind.starts_with(b"text/plain"));
+    match response.status() {
+        status if plain && status.is_client_error() => {
+            let told = "the address cannot be read: what follows a % must spell UTF-8";
+            Problem::new(status, told).into_response()
+        }
+        _ => response,
+    }
 }
 
 async fn wrong_method() -> Problem {

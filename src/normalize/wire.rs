@@ -34,7 +34,7 @@ impl<'a> Cursor<'a> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let key = self.varint()?;
+        let key = u32::try_from(self.varint()?).map_err(|_| Broken)?;
         let value = match key & 7 {
             0 => Wire::Varint(self.varint()?),
             1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
@@ -47,7 +47,7 @@ impl<'a> Cursor<'a> {
         };
         match key >> 3 {
             0 => Err(Broken),
-            number => Ok(Some((number, value))),
+            number => Ok(Some((u64::from(number), value))),
         }
     }
 
@@ -58,6 +58,10 @@ impl<'a> Cursor<'a> {
             let byte = *self.0.get(at).ok_or(Broken)?;
             value |= u64::from(byte & 0x7f) << (7 * at);
             if byte < 0x80 {
+                // The tenth byte has room for one bit.
+                if at == 9 && byte > 1 {
+                    return Err(Broken);
+                }
                 self.0 = &self.0[at + 1..];
                 return Ok(value);
             }

@@ -8,7 +8,7 @@ use std::io::Read;
 
 const MEDIA: &str = "application/x-protobuf";
 /// Of a request; small, so that small inputs reach it.
-const LIMIT: usize = 2 << 20;
+const LIMIT: usize = 5 << 18;
 
 thread_local! {
     static DOOR: Door = Door::new(LIMIT);

@@ -121,6 +121,7 @@ fn damaged(operations: &[u8], also_append: bool) {
         Err(Error::Damaged { from, to, .. }) => assert!(from <= to),
         Err(other) => panic!("{other}"),
     }
+    let dir = folder();
     put(dir.path(), &files);
     let opened = open(dir.path(), true).expect("opens with losses accepted");
     for entry in opened.entries(opened.first()).expect("reads") {
