@@ -17,6 +17,8 @@ pub mod engine;
 
 pub mod compare;
 
+pub mod auth;
+
 pub mod api;
 pub mod log;
 pub mod otlp;

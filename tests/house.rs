@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by floor; a module uses only lower ones.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["model"],
     &["normalize", "identify", "stats"],
     &["judge"],
     &["engine"],
     &["compare"],
+    &["auth"],
     &["otlp", "log", "store", "sink", "web", "api", "instrument"],
     &["config"],
     &["app"],

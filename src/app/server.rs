@@ -8,6 +8,7 @@ use super::export::{Exports, Shared};
 use super::folder;
 use super::open::{self, Data};
 use crate::api::{ApiState, Items, Outgoing};
+use crate::auth::{DEFAULT_TENANT, Door, Guard, Policy, guarded};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::LocalLog;
@@ -20,6 +21,7 @@ use crate::sink::Around;
 use crate::store;
 use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -74,6 +76,7 @@ pub struct Server {
     pub core: Core,
     /// Where it listens: gRPC, HTTP, web.
     pub addresses: [SocketAddr; 3],
+    guard: Arc<Guard>,
     stop: watch::Sender<bool>,
     serving: JoinSet<()>,
 }
@@ -292,6 +295,10 @@ impl Core {
     }
 }
 
+fn policy(config: &Config) -> Policy {
+    Policy::new(&config.auth, &config.hosts)
+}
+
 fn snapshots(config: &Config) -> Snapshots {
     Snapshots {
         dir: config.data.clone(),
@@ -382,12 +389,19 @@ impl Server {
         let receiver = core.door()?;
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
+        let guard = Guard::new(policy(&core.config));
         let routers = [
-            (doors.grpc, super::grpc::router(receiver.clone(), core.api_state()).await?),
-            (doors.http, otlp::http_router(receiver)),
-            (doors.web, super::web::router(&core, addresses, stopped.clone())),
+            (
+                doors.grpc,
+                Door::Grpc,
+                super::grpc::router(receiver.clone(), core.api_state()).await?,
+            ),
+            (doors.http, Door::Http, otlp::http_router(receiver)),
+            (doors.web, Door::Web, super::web::router(&core, addresses, stopped.clone())),
         ];
-        for (listener, router) in routers {
+        for (listener, door, router) in routers {
+            let tenants = BTreeMap::from([(DEFAULT_TENANT.to_owned(), router)]);
+            let router = guarded(door, guard.clone(), tenants);
             let mut stopped = stopped.clone();
             let until = async move {
                 // An error means that the sender is gone, which is a stop as well.
@@ -396,9 +410,20 @@ impl Server {
             serving.spawn(otlp::serve(listener, router, until, DRAIN));
         }
         let [grpc, http, web] = addresses;
-        let server = store::Server { grpc, http, web, pid: std::process::id() };
+        let scheme = store::Scheme::Http;
+        let server = store::Server { scheme, grpc, http, web, pid: std::process::id() };
         server.write(&core.config.data)?;
-        Ok(Server { core, addresses, stop, serving })
+        Ok(Server { core, addresses, guard, stop, serving })
+    }
+
+    /// Puts what can change in force: credentials first, then what the core has.
+    pub async fn reload(&mut self, config: Config) -> Result<()> {
+        if config.listen != self.core.config.listen {
+            // What was checked are other addresses than those that are bound.
+            bail!("a change of listen: needs a restart");
+        }
+        self.guard.replace(policy(&config));
+        self.core.reload(config).await
     }
 
     /// Takes no more, lets running requests end, and drains log and engine.

@@ -1,7 +1,9 @@
 //! Commands and flags.
 
+mod server;
 mod tools;
 
+pub use server::{GlobalServer, Server};
 pub use tools::{Doctor, Plan, Watch};
 
 use super::demo::scenario::Scenario;
@@ -106,6 +108,9 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Make a bearer token, and the hash of it that the config wants
+    #[command(after_help = examples::TOKEN)]
+    Token,
     /// Print the version
     Version,
 }
@@ -128,7 +133,7 @@ pub struct Serve {
     /// Where to serve pages, API and metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_web: Option<String>,
-    /// Listen on other than loopback addresses; there is no authentication yet.
+    /// Listen on other than loopback addresses although there are no credentials.
     #[arg(long)]
     pub allow_remote: bool,
     /// error, warn, info, debug, trace, or a filter.
@@ -168,17 +173,6 @@ pub struct Check {
     /// Try it on OTLP files: what it names that is not in them is an error.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub dry_run: Vec<PathBuf>,
-}
-
-/// Which server to read from.
-#[derive(Clone, Debug, Default, ClapArgs)]
-pub struct Server {
-    /// Address of a running server, such as http://127.0.0.1:4390.
-    #[arg(long, value_name = "URL", env = "ARMSPAN_SERVER", conflicts_with = "data")]
-    pub server: Option<String>,
-    /// Data folder: its server is asked, or without one the folder itself is read.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
 }
 
 /// OTLP files.
@@ -304,17 +298,6 @@ pub struct ExportRange {
     pub server: GlobalServer,
 }
 
-/// As [`Server`], for a command with subcommands of its own.
-#[derive(Clone, Debug, Default, ClapArgs)]
-pub struct GlobalServer {
-    /// Address of a running server, such as http://127.0.0.1:4390.
-    #[arg(long, global = true, value_name = "URL", env = "ARMSPAN_SERVER")]
-    pub server: Option<String>,
-    /// Data folder, of a running server or of none.
-    #[arg(long, global = true, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
 /// To which tool.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ExportKind {
@@ -323,13 +306,6 @@ pub enum ExportKind {
     /// One of the tools.
     #[command(flatten)]
     Sink(crate::sink::Config),
-}
-
-impl GlobalServer {
-    /// The same server.
-    pub fn get(&self) -> Server {
-        Server { server: self.server.clone(), data: self.data.clone() }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::args::Server;
 use super::progress;
 use crate::api;
 use crate::app::{folder, replay};
+use crate::model::Secret;
 use crate::store;
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
@@ -23,6 +24,10 @@ use tower::ServiceExt;
 /// Where a server without `--server` or `--data` is looked for.
 const DATA_DEFAULT: &str = "./armspan-data";
 const WEB_DEFAULT: &str = "http://127.0.0.1:4390";
+
+/// What a server that knows us not says.
+const TOKEN_WANTED: &str = "wants credentials, or other ones: give a token with ARMSPAN_TOKEN or \
+                            --token (of an export: --server-token), or a certificate with --cert";
 
 /// How long one request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -50,6 +55,7 @@ enum Fault {
 pub struct Client {
     place: Place,
     http: reqwest::Client,
+    token: Secret,
     /// The routes over the folder, once it was read.
     folder: Mutex<Option<Router>>,
     /// Says nothing on standard error: a screen is there.
@@ -76,8 +82,9 @@ impl Client {
             ),
             place => place,
         };
-        let http = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
-        Ok(Client { place, http, folder: Mutex::default(), quiet: AtomicBool::new(false) })
+        let http = http(server)?;
+        let token = server.token.clone().unwrap_or_default();
+        Ok(Client { place, http, token, folder: Mutex::default(), quiet: AtomicBool::new(false) })
     }
 
     /// The same, for what only a running server can do.
@@ -166,8 +173,12 @@ impl Client {
             );
             if error.is_connect() { Fault::Unreachable(told) } else { Fault::Refused(told) }
         };
-        let answer = self.http.get(&url).query(query).send().await.map_err(fault)?;
+        let request = self.with_token(self.http.get(&url).query(query));
+        let answer = request.send().await.map_err(fault)?;
         let status = answer.status().as_u16();
+        if status == 401 {
+            return Err(Fault::Refused(anyhow!("{base} {TOKEN_WANTED}")));
+        }
         Ok((status, answer.text().await.map_err(fault)?))
     }
 
@@ -208,17 +219,25 @@ impl Client {
         Ok(kept.insert(router).clone())
     }
 
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self.token.reveal() {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
     /// Asks for something to be done; none when the server wants it asked again a little later.
     pub(super) async fn post(&self, path: &str) -> Result<Option<Json>> {
         let base = self.base()?;
         let url = format!("{base}{path}");
-        let sent = self.http.post(&url).send().await;
+        let sent = self.with_token(self.http.post(&url)).send().await;
         let answer = sent.map_err(|error| anyhow!("cannot reach {base}: {}", root(&error)))?;
         let status = answer.status();
         let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
         match status.as_u16() {
             200 => Ok(Some(json)),
             429 | 503 => Ok(None),
+            401 => bail!("{base} {TOKEN_WANTED}"),
             _ => bail!("{}", json["detail"].as_str().unwrap_or("the server refused")),
         }
     }
@@ -240,6 +259,26 @@ impl Client {
             }
         }
     }
+}
+
+/// With the certificates that the flags name.
+fn http(server: &Server) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder().timeout(REQUEST_MAX);
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    if let Some(path) = &server.ca {
+        let found = reqwest::Certificate::from_pem_bundle(&read(path)?);
+        let found = found.ok().filter(|found| !found.is_empty());
+        let what = || format!("{} holds no certificate in PEM", path.display());
+        builder = builder.tls_certs_only(found.with_context(what)?);
+    }
+    if let Some(path) = &server.cert {
+        let identity = reqwest::Identity::from_pem(&read(path)?);
+        let what = || format!("{} holds no certificate and key in PEM", path.display());
+        builder = builder.identity(identity.ok().with_context(what)?);
+    }
+    Ok(builder.build()?)
 }
 
 impl From<Fault> for anyhow::Error {
@@ -278,7 +317,7 @@ pub(super) fn refusal(json: &Json) -> anyhow::Error {
 /// process does not, and what listens there now may be another's.
 pub(super) fn address(dir: &Path) -> Result<Option<String>> {
     let file = store::Server::read(dir)?;
-    Ok(file.filter(|file| is_alive(file.pid)).map(|file| format!("http://{}", file.web)))
+    Ok(file.filter(|file| is_alive(file.pid)).map(|file| file.web_url()))
 }
 
 fn is_alive(pid: u32) -> bool {

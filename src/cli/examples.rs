@@ -80,6 +80,10 @@ pub const EXPORT: &str = "Examples:
 pub const COMPLETIONS: &str = "Examples:
   armspan completions bash > ~/.local/share/bash-completion/completions/armspan
   armspan completions fish > ~/.config/fish/completions/armspan.fish";
+/// `token`.
+pub const TOKEN: &str = "Examples:
+  armspan token                                  # the hash goes under auth.tokens in the config
+  armspan token -o json | jq -r .token";
 /// `man`.
 pub const MAN: &str = "Examples:
   armspan man ~/.local/share/man/man1 && man armspan-arms-watch";

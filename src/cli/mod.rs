@@ -22,6 +22,7 @@ pub mod read;
 mod replay;
 mod report;
 mod serve;
+mod token;
 mod watch;
 
 use anyhow::Result;
@@ -79,6 +80,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
             return check::check(check, args.output, &mut stdout().lock(), &mut stderr());
         }
         Command::Plan(plan) => print_data(args, &plan::plan(plan)?)?,
+        Command::Token => print_data(args, &token::token()?)?,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Args::command(), "armspan", &mut stdout());
         }

@@ -251,7 +251,7 @@ pub(super) mod tests {
         let address = listener.local_addr().expect("address").to_string();
         let router = crate::api::http_router(state);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Client::new(&Server { server: Some(address), data: None }).expect("client")
+        Client::new(&Server { server: Some(address), ..Server::default() }).expect("client")
     }
 
     #[tokio::test]

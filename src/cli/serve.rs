@@ -115,7 +115,7 @@ async fn wait(args: &Serve, server: &mut Server, signals: &mut Signals) -> Stop 
 /// Puts a changed file in force; a bad one changes nothing.
 async fn reload(args: &Serve, server: &mut Server) {
     let reloaded = match load(args) {
-        Ok(config) => server.core.reload(config).await,
+        Ok(config) => server.reload(config).await,
         Err(error) => Err(error),
     };
     match reloaded {

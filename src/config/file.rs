@@ -1,6 +1,7 @@
 //! The config file as it is written: raw, nothing checked but types and names of keys.
 
 use super::scalar::Size;
+use crate::auth;
 use crate::model::Secret;
 use crate::model::metric::Metric;
 use crate::model::settings::{Experiment, Filter, Limits as Engine, Price, Settings, Span};
@@ -16,6 +17,10 @@ use std::collections::BTreeMap;
 pub struct File {
     /// Where it listens.
     pub listen: Listen,
+    /// Which credentials there are; with any, every route of every listener needs its role.
+    pub auth: auth::Config,
+    /// What the web listener is called.
+    pub web: Web,
     /// The folder of log, snapshots and records.
     pub data: String,
     /// What identifies a run, and how content is hashed.
@@ -68,8 +73,16 @@ pub struct Listen {
     pub http: String,
     /// Pages, JSON API and metrics.
     pub web: String,
-    /// There is no authentication yet: other than loopback addresses need this.
+    /// Other than loopback addresses need this, or credentials under `auth`.
     pub allow_remote: bool,
+}
+
+/// What the web listener is called.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Host names under which it is asked, beside localhost and addresses.
+    pub hosts: Vec<String>,
 }
 
 /// What identifies a run, and how content is hashed.
@@ -169,6 +182,8 @@ impl Default for File {
         let settings = Settings::default();
         File {
             listen: Listen::default(),
+            auth: auth::Config::default(),
+            web: Web::default(),
             data: "./armspan-data".into(),
             identity: Identity::default(),
             mapping: BTreeMap::new(),

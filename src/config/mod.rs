@@ -3,6 +3,7 @@
 //! are two types; nothing past this module sees text that was not checked.
 
 mod check;
+mod doors;
 mod error;
 mod file;
 mod scalar;
@@ -17,7 +18,7 @@ pub use scalar::Size;
 use crate::model::settings::{Settings, Span};
 use check::Faults;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The file that documents every key with its default.
@@ -31,6 +32,10 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct Config {
     /// Where it listens.
     pub listen: Listen,
+    /// Which credentials there are.
+    pub auth: crate::auth::Config,
+    /// Host names of the web listener.
+    pub hosts: Vec<String>,
     /// The folder of log, snapshots and records.
     pub data: PathBuf,
     /// How spans are understood.
@@ -224,8 +229,9 @@ impl Config {
         if file.data.is_empty() {
             faults.add("data", "names a folder");
         }
-        let listen = listen(&file.listen, &mut faults);
-        loops(&file, listen.as_ref(), &mut faults);
+        let listen = doors::listen(&file, &mut faults);
+        doors::auth(&file, &mut faults);
+        doors::loops(&file, listen.as_ref(), &mut faults);
         match listen {
             Some(listen) if faults.0.is_empty() => Ok(Config::build(file, listen)),
             _ => Err(Error::Invalid(faults.0)),
@@ -236,13 +242,15 @@ impl Config {
         let data = PathBuf::from(&file.data);
         Config {
             listen,
+            auth: file.auth.clone(),
+            hosts: file.web.hosts.clone(),
             sinks: file.sinks.clone(),
             normalize: Normalize {
                 mapping: file.mapping.clone(),
                 hash_key: file.identity.hash_key.clone(),
                 hash_key_id: file.identity.hash_key_id.clone(),
             },
-            doors: doors(&file.limits),
+            doors: limits(&file.limits),
             log: LogFiles {
                 segment_bytes: file.log.segment_bytes.0,
                 keep: file.log.keep.unwrap_or(file.horizon),
@@ -292,7 +300,7 @@ fn settings(file: &File) -> Settings {
     }
 }
 
-fn doors(limits: &file::Limits) -> Doors {
+fn limits(limits: &file::Limits) -> Doors {
     Doors {
         request_bytes_max: limits.request_bytes_max.0,
         in_flight_bytes_max: limits.in_flight_bytes_max.0,
@@ -306,45 +314,6 @@ fn key_id(file: &File, faults: &mut Faults) {
     let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if id.is_empty() || id.len() > 32 || !id.chars().all(valid) {
         faults.add("identity.hash_key_id", "has 1 to 32 letters, digits, dots or dashes");
-    }
-}
-
-fn listen(raw: &file::Listen, faults: &mut Faults) -> Option<Listen> {
-    let mut address = |key: &str, text: &str| {
-        let found = text.to_socket_addrs().ok().and_then(|mut all| all.next());
-        match found {
-            None => faults.add(key, format!("\"{text}\" is no address; write 127.0.0.1:4317")),
-            Some(at) if !at.ip().is_loopback() && !raw.allow_remote => faults.add(
-                key,
-                format!(
-                    "{at} can be reached from other machines and there is no authentication; \
-                     set listen.allow_remote: true if the network is trusted"
-                ),
-            ),
-            Some(_) => {}
-        }
-        found
-    };
-    let grpc = address("listen.grpc", &raw.grpc);
-    let http = address("listen.http", &raw.http);
-    let web = address("listen.web", &raw.web);
-    Some(Listen { grpc: grpc?, http: http?, web: web? })
-}
-
-/// A sink that sends to one of our own listeners.
-fn loops(file: &File, listen: Option<&Listen>, faults: &mut Faults) {
-    let own: Vec<SocketAddr> = listen.iter().flat_map(|l| [l.grpc, l.http, l.web]).collect();
-    for (at, sink) in file.sinks.iter().enumerate() {
-        let url = sink.settings().receiver().and_then(|url| url.parse::<http::Uri>().ok());
-        let Some((host, port)) = url.as_ref().and_then(|url| Some((url.host()?, url.port_u16()?)))
-        else {
-            continue;
-        };
-        let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
-        if found.is_ok_and(|mut all| all.any(|address| own.contains(&address))) {
-            let key = format!("sinks[{at}].endpoint");
-            faults.add(key, "is this server itself; name the receiver that is to have it");
-        }
     }
 }
 

@@ -10,7 +10,7 @@ mod snapshot;
 pub use lock::Lock;
 pub use outbox::{Outbox, Put};
 pub use sealed::{Manifest, Sealed};
-pub use server::Server;
+pub use server::{Scheme, Server};
 pub use snapshot::{newest_valid, newest_valid_below, save};
 
 use std::fs::{File, OpenOptions};

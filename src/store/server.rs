@@ -6,9 +6,23 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// How its listeners are spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// In clear.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
 /// Where a server listens.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Server {
+    /// How it is spoken to.
+    #[serde(default)]
+    pub scheme: Scheme,
     /// OTLP over gRPC and our gRPC API.
     pub grpc: SocketAddr,
     /// OTLP over HTTP.
@@ -20,6 +34,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// Where pages and API are, as a URL.
+    pub fn web_url(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}", self.web)
+    }
+
     /// Writes it into a data folder.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = path(dir);
@@ -62,12 +85,14 @@ mod tests {
         let dir = tempfile::TempDir::new().expect("dir");
         assert_eq!(Server::read(dir.path()).expect("reads"), None);
         let server = Server {
+            scheme: Scheme::Https,
             grpc: "127.0.0.1:4317".parse().expect("address"),
             http: "127.0.0.1:4318".parse().expect("address"),
             web: "[::1]:4390".parse().expect("address"),
             pid: 7,
         };
         server.write(dir.path()).expect("writes");
+        assert_eq!(server.web_url(), "https://[::1]:4390");
         assert_eq!(Server::read(dir.path()).expect("reads"), Some(server));
         Server::remove(dir.path()).expect("removes");
         Server::remove(dir.path()).expect("again");

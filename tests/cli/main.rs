@@ -34,7 +34,7 @@ fn folder() -> &'static Path {
 fn armspan(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_armspan"));
     command.args(line.split_whitespace()).current_dir(folder());
-    for name in ["ARMSPAN_CONFIG", "ARMSPAN_SERVER", "COLUMNS"] {
+    for name in ["ARMSPAN_CONFIG", "ARMSPAN_SERVER", "ARMSPAN_TOKEN", "COLUMNS"] {
         command.env_remove(name);
     }
     command

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 fn file(dir: &Path, pid: u32) {
     let address = |text: &str| text.parse().expect("address");
     let (grpc, http) = (address("127.0.0.1:1"), address("127.0.0.1:2"));
-    let file = store::Server { web: address("127.0.0.1:9"), grpc, http, pid };
+    let scheme = store::Scheme::Http;
+    let file = store::Server { scheme, web: address("127.0.0.1:9"), grpc, http, pid };
     file.write(dir).expect("written");
 }
 
 fn of(server: Option<&str>, data: Option<&Path>) -> Result<Client> {
-    Client::new(&Server { server: server.map(str::to_owned), data: data.map(Path::to_owned) })
+    let (server, data) = (server.map(str::to_owned), data.map(Path::to_owned));
+    Client::new(&Server { server, data, ..Server::default() })
 }
 
 #[test]

@@ -65,7 +65,7 @@ async fn server(answers: Vec<(u16, String)>) -> (String, Arc<AtomicUsize>) {
 }
 
 async fn asked(address: &str, seconds: Option<u64>) -> Result<GateDocument> {
-    let server = Server { server: Some(address.to_owned()), data: None };
+    let server = Server { server: Some(address.to_owned()), ..Server::default() };
     let asked = Asked { experiment: "support-bot".into(), arm: None, fail_on: None };
     let wait = seconds.map(Span::seconds);
     let args = Args { asked, wait, junit: None, server };
