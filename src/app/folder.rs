@@ -88,7 +88,13 @@ pub fn pages(state: &ApiState) -> Router {
     web::router(WebState {
         view: state.view.clone(),
         meter: state.meter.clone(),
-        addresses: Addresses { grpc: nowhere(), http: nowhere(), web: nowhere() },
+        addresses: Addresses {
+            grpc: nowhere(),
+            http: nowhere(),
+            web: nowhere(),
+            tls: false,
+            credentials: false,
+        },
         queue: Arc::new(move || Queue { position, bytes: 0 }),
         series: state.series.clone(),
         effective: Arc::new(|| "no server runs: the settings are those of the log".to_owned()),

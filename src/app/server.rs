@@ -8,7 +8,7 @@ use super::export::{Exports, Shared};
 use super::folder;
 use super::open::{self, Data};
 use crate::api::{ApiState, Items, Outgoing};
-use crate::auth::{DEFAULT_TENANT, Door, Guard, Policy, guarded};
+use crate::auth::{self, DEFAULT_TENANT, Door, Guard, Policy, guarded};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::LocalLog;
@@ -295,6 +295,21 @@ impl Core {
     }
 }
 
+/// Credentials that others could read on the way.
+fn in_clear(addresses: &[SocketAddr]) {
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            "credentials come in clear text: set tls:, unless a proxy before armspan speaks TLS"
+        );
+    }
+}
+
+/// The certificates, which must be good at the start.
+fn tls(config: &Config) -> Result<Option<Arc<auth::Tls>>> {
+    let opened = config.tls.as_ref().map(auth::Tls::open).transpose();
+    Ok(opened.map_err(|what| anyhow!(what)).context("tls")?.map(Arc::new))
+}
+
 fn policy(config: &Config) -> Policy {
     Policy::new(&config.auth, &config.hosts)
 }
@@ -390,6 +405,10 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         let guard = Guard::new(policy(&core.config));
+        let tls = tls(&core.config)?;
+        if tls.is_none() && core.config.auth.is_on() {
+            in_clear(&addresses);
+        }
         let routers = [
             (
                 doors.grpc,
@@ -407,10 +426,22 @@ impl Server {
                 // An error means that the sender is gone, which is a stop as well.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            serving.spawn(otlp::serve(listener, router, until, DRAIN));
+            serving.spawn(otlp::serve_tls(listener, router, tls.clone(), until, DRAIN));
+        }
+        let scheme = match tls {
+            Some(_) => store::Scheme::Https,
+            None => store::Scheme::Http,
+        };
+        if let Some(tls) = tls {
+            let mut stopped = stopped.clone();
+            serving.spawn(async move {
+                tokio::select! {
+                    _ = stopped.wait_for(|stop| *stop) => {}
+                    () = tls.watch() => {}
+                }
+            });
         }
         let [grpc, http, web] = addresses;
-        let scheme = store::Scheme::Http;
         let server = store::Server { scheme, grpc, http, web, pid: std::process::id() };
         server.write(&core.config.data)?;
         Ok(Server { core, addresses, guard, stop, serving })
@@ -421,6 +452,9 @@ impl Server {
         if config.listen != self.core.config.listen {
             // What was checked are other addresses than those that are bound.
             bail!("a change of listen: needs a restart");
+        }
+        if config.tls != self.core.config.tls {
+            bail!("a change of tls: needs a restart; only the files' contents are looked at");
         }
         self.guard.replace(policy(&config));
         self.core.reload(config).await

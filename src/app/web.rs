@@ -38,6 +38,8 @@ fn pages(core: &Core, addresses: [SocketAddr; 3]) -> WebState {
             grpc: addresses[0].to_string(),
             http: addresses[1].to_string(),
             web: addresses[2].to_string(),
+            tls: core.config.tls.is_some(),
+            credentials: core.config.auth.is_on(),
         },
         queue: Arc::new(move || {
             let (position, bytes) = log.depth();

@@ -11,12 +11,14 @@ mod origin;
 mod policy;
 mod refusal;
 mod table;
+pub mod tls;
 pub mod token;
 
 pub use config::{Client, Config, Token};
 pub use guard::{Guard, guarded};
 pub use policy::Policy;
 pub use table::{Need, ROUTES, Route};
+pub use tls::Tls;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

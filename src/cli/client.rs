@@ -167,6 +167,11 @@ impl Client {
                 let what = format!("cannot reach {base}: write an address as http://host:port");
                 return Fault::Refused(anyhow::Error::new(error).context(what));
             }
+            if let Some(what) = tls(&error) {
+                // Somebody is there: its folder must not answer in its place.
+                let hint = "--ca names whom to trust, --cert our own certificate";
+                return Fault::Refused(anyhow!("cannot speak TLS with {base}: {what}; {hint}"));
+            }
             let told = anyhow!(
                 "cannot reach {base}: {}; start it with `armspan serve` or give --server URL",
                 root(&error)
@@ -231,7 +236,10 @@ impl Client {
         let base = self.base()?;
         let url = format!("{base}{path}");
         let sent = self.with_token(self.http.post(&url)).send().await;
-        let answer = sent.map_err(|error| anyhow!("cannot reach {base}: {}", root(&error)))?;
+        let answer = sent.map_err(|error| {
+            let what = tls(&error).unwrap_or_else(|| root(&error));
+            anyhow!("cannot reach {base}: {what}")
+        })?;
         let status = answer.status();
         let json: Json = answer.json().await.context("the answer is no JSON: is this armspan?")?;
         match status.as_u16() {
@@ -287,6 +295,20 @@ impl From<Fault> for anyhow::Error {
             Fault::Unreachable(error) | Fault::Refused(error) => error,
         }
     }
+}
+
+/// What was wrong with TLS, when it was that.
+fn tls(error: &reqwest::Error) -> Option<String> {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(one) = next {
+        if let Some(found) = one.downcast_ref::<rustls::Error>() {
+            return Some(found.to_string());
+        }
+        // The source of an error of I/O is not what is in it, but the source of that.
+        let inner = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &dyn std::error::Error).or(one.source());
+    }
+    None
 }
 
 /// What was at the bottom of it, without the layers above.

@@ -87,11 +87,13 @@ fn open(config: &Config, args: &Serve) -> Result<(open::Data, Arc<Meter>)> {
 
 fn greet(server: &Server) -> Result<()> {
     let [grpc, http, web] = server.addresses;
-    let data = server.core.config.data.display();
+    let config = &server.core.config;
+    let data = config.data.display();
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     writeln!(stderr(), "armspan {} is ready", env!("CARGO_PKG_VERSION"))?;
     writeln!(stderr(), "  OTLP gRPC   {grpc}")?;
-    writeln!(stderr(), "  OTLP HTTP   http://{http}")?;
-    writeln!(stderr(), "  dashboard   http://{web}")?;
+    writeln!(stderr(), "  OTLP HTTP   {scheme}://{http}")?;
+    writeln!(stderr(), "  dashboard   {scheme}://{web}")?;
     writeln!(stderr(), "  data        {data}")?;
     Ok(())
 }

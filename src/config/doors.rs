@@ -41,6 +41,14 @@ pub fn auth(file: &File, faults: &mut Faults) {
     for (key, what) in file.auth.faults(&tenants) {
         faults.add(format!("auth.{key}"), what);
     }
+    for (key, what) in file.tls.iter().flat_map(|tls| tls.faults(file.auth.is_on())) {
+        faults.add(format!("tls.{key}"), what);
+    }
+    let checked = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if !file.auth.clients.is_empty() && !checked {
+        let what = "needs tls.client_ca: without it no certificate of a client is asked for";
+        faults.add("auth.clients", what);
+    }
     for (at, host) in file.web.hosts.iter().enumerate() {
         let valid = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         if host.is_empty() || host.len() > NAME_BYTES_MAX || !host.chars().all(valid) {

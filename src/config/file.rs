@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 pub struct File {
     /// Where it listens.
     pub listen: Listen,
+    /// Certificates for all listeners; in clear without.
+    pub tls: Option<auth::tls::Config>,
     /// Which credentials there are; with any, every route of every listener needs its role.
     pub auth: auth::Config,
     /// What the web listener is called.
@@ -182,6 +184,7 @@ impl Default for File {
         let settings = Settings::default();
         File {
             listen: Listen::default(),
+            tls: None,
             auth: auth::Config::default(),
             web: Web::default(),
             data: "./armspan-data".into(),

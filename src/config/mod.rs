@@ -32,6 +32,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct Config {
     /// Where it listens.
     pub listen: Listen,
+    /// Certificates for all listeners.
+    pub tls: Option<crate::auth::tls::Config>,
     /// Which credentials there are.
     pub auth: crate::auth::Config,
     /// Host names of the web listener.
@@ -242,6 +244,7 @@ impl Config {
         let data = PathBuf::from(&file.data);
         Config {
             listen,
+            tls: file.tls.clone(),
             auth: file.auth.clone(),
             hosts: file.web.hosts.clone(),
             sinks: file.sinks.clone(),

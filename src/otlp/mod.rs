@@ -22,7 +22,7 @@ mod tests;
 
 pub use grpc::router as grpc_router;
 pub use http::router as http_router;
-pub use serve::serve;
+pub use serve::{serve, serve_tls};
 
 use crate::model::meter::SIGNALS;
 use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};

@@ -1,14 +1,16 @@
 //! Serves a router on a listener, HTTP/1.1 and HTTP/2, until it is told to stop; then lets the
 //! requests that run come to their end.
 
+use crate::auth::Tls;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -35,6 +37,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {
+    serve_tls(listener, router, None, shutdown, drain).await;
+}
+
+/// The same, over TLS when there is some. Requests then carry who the client is by its
+/// certificate ([`crate::auth::Peer`]).
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    shutdown: impl Future<Output = ()>,
+    drain: Duration,
+) {
     let builder = builder();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -45,21 +59,39 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         let Some((stream, place)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone());
+        let (router, tls) = (router.clone(), tls.clone());
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
             // One that connects and says nothing must not keep its place for ever.
             if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
                 return;
             }
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            // A client that breaks off, or speaks no HTTP, is no matter of ours.
-            let _ = watcher.watch(connection).await;
+            match tls {
+                None => speak(&builder, stream, router, watcher).await,
+                Some(tls) => {
+                    if let Some((stream, peer)) = tls.greet(stream).await {
+                        let router = router.layer(axum::Extension(peer));
+                        speak(&builder, stream, router, watcher).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
     drop(listener);
     let _ = timeout(drain, graceful.shutdown()).await;
+}
+
+async fn speak(
+    builder: &Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    watcher: Watcher,
+) {
+    let service = TowerToHyperService::new(router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    // A client that breaks off, or speaks no HTTP, is no matter of ours.
+    let _ = watcher.watch(connection).await;
 }
 
 type Place = tokio::sync::OwnedSemaphorePermit;

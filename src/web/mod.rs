@@ -68,6 +68,10 @@ pub struct Addresses {
     pub http: String,
     /// Pages and API.
     pub web: String,
+    /// They speak TLS.
+    pub tls: bool,
+    /// They want credentials.
+    pub credentials: bool,
 }
 
 /// Nothing but our own styles and scripts, none of them in the page; no frame; forms only to

@@ -78,6 +78,8 @@ fn state(view: View, meter: Arc<Meter>, series: AskSeries) -> WebState {
         grpc: "127.0.0.1:4317".into(),
         http: "127.0.0.1:4318".into(),
         web: "127.0.0.1:4390".into(),
+        tls: false,
+        credentials: false,
     };
     let view = Arc::new(ArcSwap::from_pointee(view));
     WebState {
@@ -160,4 +162,18 @@ fn the_first_thing_that_is_missing_is_named() {
     titles.push(missing(&seen).0);
     titles.dedup();
     assert_eq!(titles.len(), 5, "{titles:?}");
+}
+
+#[test]
+fn settings_to_copy_speak_tls_when_the_doors_do() {
+    let of = |tls| {
+        let at = || "127.0.0.1:4317".to_owned();
+        let (grpc, http, web) = (at(), at(), at());
+        super::waiting::settings(&Addresses { grpc, http, web, tls, credentials: false })
+            .map(|(_, text)| text)
+            .join("\n")
+    };
+    assert!(of(false).contains("http://127") && of(false).contains("WithInsecure"));
+    assert!(!of(true).contains("http://127") && !of(true).contains("WithInsecure"));
+    assert!(of(true).contains("https://127"));
 }

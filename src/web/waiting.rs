@@ -46,6 +46,10 @@ pub fn page(view: &View, meter: &Meter, addresses: &Addresses) -> Markup {
                 h3 { (language) }
                 pre tabindex="0" role="region" aria-label=(format!("Settings for {language}")) { code { (text) } }
             }
+            @if addresses.credentials {
+                p { "This server wants credentials of the role ingest: set "
+                    code { "OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20TOKEN" } " too." }
+            }
             h2 { "Name the arm" }
             p { "What the OpenFeature hooks for OpenTelemetry send is understood as it is. Without one, set two attributes on any span of the trace:" }
             pre tabindex="0" role="region" aria-label="Attributes to set" { code { "armspan.experiment = support-bot\narmspan.arm        = B" } }
@@ -98,13 +102,15 @@ pub fn missing(seen: &Seen) -> (&'static str, &'static str) {
 /// Settings to copy: variables that every OpenTelemetry SDK reads, and what each adds.
 pub fn settings(addresses: &Addresses) -> [(&'static str, String); 4] {
     let (grpc, http) = (&addresses.grpc, &addresses.http);
+    let scheme = if addresses.tls { "https" } else { "http" };
+    let insecure = if addresses.tls { "" } else { ", otlptracegrpc.WithInsecure()" };
     let content = "export OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental";
     [
         (
             "Python",
             format!(
                 "pip install opentelemetry-distro opentelemetry-exporter-otlp opentelemetry-instrumentation-openai-v2\n\
-                 export OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc} OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n\
+                 export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{grpc} OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n\
                  export OTEL_LOGS_EXPORTER=otlp OTEL_METRICS_EXPORTER=none OTEL_SERVICE_NAME=support-bot\n\
                  {content}\n\
                  opentelemetry-instrument python app.py"
@@ -114,7 +120,7 @@ pub fn settings(addresses: &Addresses) -> [(&'static str, String); 4] {
             "TypeScript",
             format!(
                 "npm install @opentelemetry/api @opentelemetry/auto-instrumentations-node\n\
-                 export OTEL_EXPORTER_OTLP_ENDPOINT=http://{http} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n\
+                 export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{http} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n\
                  export OTEL_METRICS_EXPORTER=none OTEL_SERVICE_NAME=support-bot\n\
                  node --require @opentelemetry/auto-instrumentations-node/register app.js\n\
                  # Vercel AI SDK: generateText({{…, experimental_telemetry: {{ isEnabled: true }}}})"
@@ -125,7 +131,7 @@ pub fn settings(addresses: &Addresses) -> [(&'static str, String); 4] {
             format!(
                 "// go get go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc\n\
                  exporter, err := otlptracegrpc.New(ctx,\n    \
-                 otlptracegrpc.WithEndpoint(\"{grpc}\"), otlptracegrpc.WithInsecure())\n\
+                 otlptracegrpc.WithEndpoint(\"{grpc}\"){insecure})\n\
                  provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))\n\
                  otel.SetTracerProvider(provider)"
             ),
@@ -133,7 +139,7 @@ pub fn settings(addresses: &Addresses) -> [(&'static str, String); 4] {
         (
             "Java",
             format!(
-                "export OTEL_EXPORTER_OTLP_ENDPOINT=http://{http} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n\
+                "export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{http} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n\
                  export OTEL_METRICS_EXPORTER=none OTEL_SERVICE_NAME=support-bot\n\
                  java -javaagent:opentelemetry-javaagent.jar -jar app.jar"
             ),

@@ -22,7 +22,13 @@ fn pages(view: View) -> Router {
     router(WebState {
         view: Arc::new(ArcSwap::from_pointee(view)),
         meter: Arc::new(Meter::default()),
-        addresses: Addresses { grpc: address(), http: address(), web: address() },
+        addresses: Addresses {
+            grpc: address(),
+            http: address(),
+            web: address(),
+            tls: false,
+            credentials: false,
+        },
         queue: Arc::new(Queue::default),
         series: Arc::new(|_| Series::default()),
         effective: Arc::new(String::new),

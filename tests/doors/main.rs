@@ -5,3 +5,4 @@ mod ask;
 mod browsers;
 mod routes;
 mod server;
+mod tls;
