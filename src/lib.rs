@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod fail;
+
 pub mod identify;
 pub mod model;
 pub mod normalize;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by floor; a module uses only lower ones.
 const FLOORS: [&[&str]; 10] = [
-    &["model"],
+    &["model", "fail"],
     &["normalize", "identify", "stats"],
     &["judge"],
     &["engine"],

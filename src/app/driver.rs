@@ -6,13 +6,14 @@ use super::open::Snapshot;
 use super::record::Recorder;
 use crate::engine::Engine;
 use crate::engine::view::Query;
-use crate::log::{LocalLog, Next, Tail};
+use crate::fail;
+use crate::log::{Keep, LocalLog, Next, Tail};
 use crate::model::shelf::ShelfError;
 use crate::model::view::Series;
 use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, Sym, View};
 use crate::store::Sealed;
 use arc_swap::ArcSwap;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,6 +49,8 @@ pub struct Snapshots {
     pub log_bytes: u64,
     /// How long segments are kept that two snapshots cover.
     pub keep: Nanos,
+    /// And how many bytes of them at most.
+    pub keep_bytes_max: u64,
 }
 
 /// The engine's thread and all it touches.
@@ -88,8 +91,6 @@ struct Pace {
     /// The shelf failed: nothing is applied any more.
     broken: bool,
     in_flight: BTreeSet<(Sym, Sym, u32)>,
-    /// Position and log time of the snapshots of this process, oldest first.
-    taken: VecDeque<(Position, Nanos)>,
 }
 
 // === impl Driver ===
@@ -108,7 +109,6 @@ impl Driver {
             changed: true,
             broken: false,
             in_flight: BTreeSet::new(),
-            taken: VecDeque::new(),
         };
         self.publish(&mut pace);
         loop {
@@ -136,10 +136,12 @@ impl Driver {
         if let Body::Decision(decision) = &entry.body {
             pace.in_flight.remove(&(decision.experiment, decision.site, decision.number));
         }
+        fail::point("engine.apply");
         let mut output = match apply(&mut self.engine, position, entry, &mut self.shelf) {
             Ok(output) => output,
             Err(error) => return self.give_up(&error, pace),
         };
+        fail::point("engine.applied");
         self.recorder.take(&self.engine, &mut output);
         pace.changed = true;
         for decision in output.decisions {
@@ -214,8 +216,9 @@ impl Driver {
         pace.saved = Instant::now();
         pace.bytes = 0;
         pace.saved_at = self.engine.position();
+        fail::point("snapshot.state");
         match self.save_all(pace.saved_at) {
-            Ok(()) => self.let_go(pace),
+            Ok(()) => self.let_go(),
             Err(error) => {
                 tracing::error!(%error, "no snapshot; the next start reads more of the log");
             }
@@ -232,16 +235,15 @@ impl Driver {
         Ok(self.shelf.saved(&snapshot.manifest)?)
     }
 
-    /// Removes segments that are old enough and covered by two snapshots: the newest two are
-    /// kept, so what is before the older one of them may go.
-    fn let_go(&mut self, pace: &mut Pace) {
-        pace.taken.push_back((pace.saved_at, self.engine.log_time()));
-        let old = self.engine.log_time().saturating_sub(self.snapshots.keep);
-        let mut until = None;
-        while pace.taken.len() > 2 && pace.taken.front().is_some_and(|taken| taken.1 <= old) {
-            until = pace.taken.pop_front().map(|taken| taken.0);
-        }
-        if let Some(Err(error)) = until.map(|position| self.log.remove_before(position)) {
+    /// Removes segments that two snapshots cover, when they are old enough or too many.
+    fn let_go(&self) {
+        let Snapshots { dir, keep, keep_bytes_max, .. } = &self.snapshots;
+        let since = self.engine.log_time().saturating_sub(*keep);
+        let covered = crate::store::covered(dir, &super::state_version());
+        let trimmed = covered.map_err(anyhow::Error::from).and_then(|from| {
+            Ok(self.log.trim(Keep { from, since, bytes_max: *keep_bytes_max })?)
+        });
+        if let Err(error) = trimmed {
             tracing::error!(%error, "old segments of the log could not be removed");
         }
     }

@@ -320,6 +320,7 @@ fn snapshots(config: &Config) -> Snapshots {
         every: Duration::from_nanos(config.snapshot.every.0),
         log_bytes: config.snapshot.log_bytes,
         keep: config.log.keep.0,
+        keep_bytes_max: config.log.keep_bytes_max,
     }
 }
 

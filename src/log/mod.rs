@@ -12,6 +12,7 @@ mod prepare;
 mod queue;
 mod search;
 mod segments;
+mod trim;
 mod writer;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 
 pub use entries::{Entries, Lost};
 pub use queue::{Next, Tail};
+pub use trim::Keep;
 
 use crate::model::{Appended, Body, Log, Meter, Nanos, Position, Refused};
 use entries::End;
@@ -252,25 +254,6 @@ impl LocalLog {
     /// Takes nothing any more, as after a failed sync: what was taken can no longer be applied.
     pub fn fail(&self) {
         self.owner.shared.update(|state| state.failed = true);
-    }
-
-    /// Removes the segments that hold nothing at or after a position, oldest first; never the
-    /// last one. Says how many.
-    pub fn remove_before(&self, position: Position) -> Result<usize, Error> {
-        let firsts = self.owner.shared.state().firsts.clone();
-        let folder = &self.owner.folder;
-        let mut removed = 0;
-        for pair in firsts.windows(2).take_while(|pair| pair[1] <= position) {
-            let path = segments::path(folder, pair[0]);
-            std::fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))?;
-            self.owner.shared.state().firsts.retain(|first| *first != pair[0]);
-            removed += 1;
-        }
-        if removed > 0 {
-            let synced = self.owner.files.sync_dir(folder);
-            synced.map_err(|e| Error::io("cannot sync", folder, e))?;
-        }
-        Ok(removed)
     }
 
     /// Takes no more, and waits until everything that was taken is durable or refused. The

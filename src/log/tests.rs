@@ -332,14 +332,20 @@ fn a_failed_sync_poisons_for_good() {
 }
 
 #[test]
-fn whole_segments_before_a_position_go() {
+fn segments_go_when_they_are_not_needed_and_old_or_too_many() {
     let dir = TempDir::new().expect("dir");
+    // Stamps are 0, 1, 2, 3, 4: a segment each.
     fill(dir.path(), &[3000; 5]);
     let (log, _tail) = open(dir.path()).expect("opens").start().expect("starts");
-    assert_eq!(log.remove_before(0).expect("nothing"), 0);
-    assert_eq!(log.remove_before(3).expect("three"), 3);
-    assert_eq!(log.first(), 3);
-    assert_eq!(log.remove_before(100).expect("all but the last"), 1);
+    let trim = |from, since, bytes_max| log.trim(Keep { from, since, bytes_max }).expect("trims");
+    let never = u64::MAX;
+    assert_eq!(trim(0, never, 0), 0, "all of it is needed");
+    assert_eq!(trim(5, 0, never), 0, "nothing is old");
+    assert_eq!((trim(5, 1, never), log.first()), (1, 1));
+    assert_eq!((trim(2, never, never), log.first()), (1, 2), "no more than is not needed");
+    assert_eq!((trim(5, 0, 2 * 4096), log.first()), (1, 3), "too many bytes, old or not");
+    assert_eq!(trim(5, 0, 2 * 4096), 0);
+    assert_eq!(trim(100, never, 0), 1, "never the last");
     log.close();
     let opened = open(dir.path()).expect("opens");
     assert_eq!((opened.first(), opened.next()), (4, 5));

@@ -9,6 +9,7 @@ use super::frame::{self, HEADER, Header};
 use super::prepare::Preparer;
 use super::queue::{Shared, Waiting};
 use super::segments;
+use crate::fail;
 use crate::model::{Position, Refused};
 use std::fs::File;
 use std::path::PathBuf;
@@ -91,6 +92,7 @@ impl Writer {
         let written = self.write(first, &group, &mut durable);
         let mut group = group.into_iter();
         let count = (durable - first) as usize;
+        fail::point("log.answer");
         self.shared.publish(first, group.by_ref().take(count));
         match written {
             Ok(()) => self.shared.meter.commit(began.elapsed().as_micros() as u64),
@@ -142,6 +144,7 @@ impl Writer {
 
     /// Gives the buffer to the system.
     fn flush(&mut self) -> Result<(), Refused> {
+        fail::point("log.append");
         if let Some(current) = self.current.as_mut() {
             let written = self.files.write_at(&current.file, &self.buffer, current.written);
             written.map_err(|error| refused("cannot write to the log", &error))?;
@@ -156,6 +159,7 @@ impl Writer {
     fn sync(&mut self) -> Result<(), Refused> {
         self.flush()?;
         if let Some(current) = self.current.as_mut().filter(|c| c.durable < c.written) {
+            fail::point("log.sync");
             self.files.sync(&current.file).map_err(|error| failed(&error))?;
             current.durable = current.written;
         }
@@ -172,6 +176,7 @@ impl Writer {
         // Opened before anything is renamed: too few file handles are no failed sync.
         let folder = File::open(&self.folder).map_err(wrap)?;
         std::fs::rename(&prepared, segments::path(&self.folder, seq)).map_err(wrap)?;
+        fail::point("log.rotate");
         folder.sync_all().map_err(|error| failed(&error))?;
         let len = self.shared.config.segment_bytes.max(len_min);
         self.current = Some(Current { file, durable: 0, written: 0, len });

@@ -11,8 +11,9 @@ pub use lock::Lock;
 pub use outbox::{Outbox, Put};
 pub use sealed::{Manifest, Sealed};
 pub use server::{Scheme, Server};
-pub use snapshot::{newest_valid, newest_valid_below, save};
+pub use snapshot::{covered, newest_valid, newest_valid_below, save};
 
+use crate::fail;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,8 @@ fn replace(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
         file.write_all(part)?;
     }
     file.sync_all()?;
+    fail::point("store.rename");
     std::fs::rename(&beside, path)?;
+    fail::point("store.renamed");
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -16,6 +16,7 @@ mod row;
 mod trim;
 
 use super::Error;
+use crate::fail;
 use crate::model::RunRecord;
 use crate::model::delivery::{Body, Cut, Event, Item, ItemKey, ItemKind, Progress, Why};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -112,7 +113,9 @@ impl Outbox {
             }
         }
         batch.insert(&self.meta, "position", position.to_be_bytes());
+        fail::point("outbox.put");
         batch.commit().map_err(failed)?;
+        fail::point("outbox.stored");
         if put.items > 0 {
             let ordinal = u32::try_from(put.items - 1).unwrap_or(u32::MAX);
             self.newest.send_replace(Some(ItemKey { position, ordinal }));
@@ -144,6 +147,7 @@ impl Outbox {
             let noted = self.meta.insert("position", position.to_be_bytes());
             noted.map_err(|e| self.error("cannot write", e))?;
         }
+        fail::point("outbox.sync");
         self.db.persist(PersistMode::SyncData).map_err(|e| self.error("cannot sync", e))
     }
 

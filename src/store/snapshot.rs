@@ -8,7 +8,10 @@
 //! version of the engine is passed over for the one before it; the log makes up for it.
 
 use super::{Error, replace};
+use crate::fail;
 use crate::model::Position;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"armssnap";
@@ -25,10 +28,24 @@ pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Resu
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
     let path = folder.join(format!("{position:020}.snap"));
     let header = header(version, position, bytes);
+    fail::point("snapshot.write");
     let written = replace(&path, &[&header, version.as_bytes(), bytes]);
     written.map_err(|e| Error::io("cannot write the snapshot", &path, e))?;
+    fail::point("snapshot.written");
+    clear(&folder)?;
     for (_, old) in list(&folder)?.into_iter().skip(KEPT) {
         std::fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
+    }
+    Ok(())
+}
+
+/// Removes what a process left behind that ended while it wrote.
+fn clear(folder: &Path) -> Result<(), Error> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("cannot list", folder, e))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.extension().is_some_and(|kind| kind == "tmp") {
+            std::fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))?;
+        }
     }
     Ok(())
 }
@@ -53,6 +70,29 @@ pub fn newest_valid_below(
         }
     }
     Ok(None)
+}
+
+/// The position that all but the newest snapshot reach: what is before it two of them cover. 0
+/// when there are no two that can be read by this version.
+pub fn covered(dir: &Path, version: &str) -> Result<Position, Error> {
+    let mut found = Vec::new();
+    for (position, path) in list(&dir.join("snap"))? {
+        if is_of(&path, version, position).unwrap_or(false) {
+            found.push(position);
+        }
+    }
+    Ok(found.get(KEPT - 1).copied().unwrap_or(0))
+}
+
+/// Whether a file begins as a snapshot of this version and position does; not all is read.
+fn is_of(path: &Path, version: &str, position: Position) -> std::io::Result<bool> {
+    let mut begin = vec![0; HEADER + version.len()];
+    File::open(path)?.read_exact(&mut begin)?;
+    let expected = header(version, position, &[]);
+    // All but the checksum and the length, which are those of the bytes.
+    Ok(begin[..8] == expected[..8]
+        && begin[12..28] == expected[12..28]
+        && begin[HEADER..] == *version.as_bytes())
 }
 
 /// All snapshots, the newest first.

@@ -1,48 +1,15 @@
 //! kill -9 in the middle of a stream: what was acknowledged is counted once, whatever is sent again.
 
+use super::load::{PER_REQUEST, arms, expected, request};
 use super::payload::now;
 use super::server::{Server, armspan};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 const CLIENTS: u64 = 4;
-pub const PER_REQUEST: u64 = 20;
-
-fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.into())) });
-    KeyValue { key: key.into(), value, ..KeyValue::default() }
-}
-
-/// Calls `number·20` to `number·20 + 19`, each in a trace of its own; equal numbers, equal bytes.
-pub fn request(number: u64, began: u64) -> ExportTraceServiceRequest {
-    let span = |id: u64| Span {
-        trace_id: (u128::from(id) << 64 | 1).to_be_bytes().to_vec(),
-        span_id: (id + 1).to_be_bytes().to_vec(),
-        name: "chat".into(),
-        start_time_unix_nano: began,
-        end_time_unix_nano: began + 1_000_000 + id,
-        attributes: vec![
-            text("gen_ai.operation.name", "chat"),
-            text("gen_ai.request.model", "m"),
-            text("gen_ai.system_instructions", "Be brief."),
-            text("user.id", &format!("user-{}", id % 97)),
-            text("armspan.experiment", "load"),
-            text("armspan.arm", if (id % 97).is_multiple_of(2) { "A" } else { "B" }),
-        ],
-        ..Span::default()
-    };
-    let spans = (number * PER_REQUEST..(number + 1) * PER_REQUEST).map(span).collect();
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }],
-    }
-}
 
 /// Sends requests until the server is gone; says which were acknowledged and which were not.
 async fn stream(port: u16, next: Arc<AtomicU64>, began: u64) -> (Vec<u64>, Vec<u64>) {
@@ -69,14 +36,6 @@ async fn send_all(server: &Server, numbers: &[u64], began: u64) {
     for number in numbers {
         client.export(request(*number, began)).await.expect("accepted");
     }
-}
-
-/// Calls of each arm, and their units.
-fn arms(experiment: &Json) -> Vec<(u64, u64)> {
-    let arms = experiment["sites"][0]["arms"].as_array().expect("arms");
-    arms.iter()
-        .map(|arm| (arm["calls"].as_u64().expect("n"), arm["units"].as_u64().expect("n")))
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,19 +74,9 @@ async fn what_was_acknowledged_is_counted_once_after_kills() {
 }
 
 async fn same_as_the_oracle(server: &Server, acknowledged: &[u64], open: &[u64]) {
-    let ids = || {
-        let numbers = acknowledged.iter().chain(open);
-        numbers.flat_map(|number| number * PER_REQUEST..(number + 1) * PER_REQUEST)
-    };
-    let expected: Vec<(u64, u64)> = [0, 1]
-        .map(|arm| {
-            let own = || ids().filter(move |id| id % 97 % 2 == arm);
-            let units: std::collections::BTreeSet<u64> = own().map(|id| id % 97).collect();
-            (own().count() as u64, units.len() as u64)
-        })
-        .to_vec();
+    let numbers = acknowledged.iter().chain(open).copied().collect();
     let experiment = server.json("/api/v1/experiments/load").await;
-    assert_eq!(arms(&experiment), expected);
+    assert_eq!(arms(&experiment), expected(&numbers));
 }
 
 async fn same_as_its_own_log(mut server: Server) {

@@ -1,7 +1,7 @@
 //! Records leave through the outbox: to several sinks at once, over kills and restarts, to sinks
 //! that are added later, and by `armspan export` from a running server or from its folder.
 
-use super::crash::{PER_REQUEST, request};
+use super::load::{PER_REQUEST, request};
 use super::payload::now;
 use super::server::{CONFIG, Server, armspan, configure};
 use axum::Router;

@@ -1,8 +1,8 @@
 //! armspan inline: its clients are told "done" when the log and downstream have their request,
 //! and what comes twice because of that is counted once.
 
-use super::crash::{PER_REQUEST, request};
 use super::downstream::{Came, Downstream, Say};
+use super::load::{PER_REQUEST, request};
 use super::payload::now;
 use super::server::{CONFIG, Server, command_with, free_port};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

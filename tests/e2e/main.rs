@@ -12,7 +12,10 @@ mod export;
 mod figures;
 mod forward;
 mod gate;
+#[path = "../support/load.rs"]
+mod load;
 mod pages;
 mod payload;
+#[path = "../support/server.rs"]
 mod server;
 mod start;

@@ -1,6 +1,7 @@
 //! One sink's task: the next item, tried until it is done or refused, then the one after it.
 
 use super::{Kept, Shared};
+use crate::fail;
 use crate::model::delivery::{Item, ItemKind, Progress, SinkStatus};
 use crate::model::id::rfc3339;
 use crate::sink::{Begin, Failure, Sink};
@@ -186,10 +187,12 @@ impl Pump {
         }
         self.status.last_error = None;
         self.warned = None;
+        fail::point("export.cursor");
         // A cursor that is not kept means a repeat, which the sink can tell.
         if let Err(error) = self.shared.outbox.set_progress(&self.name, &self.progress) {
             tracing::error!(%error, sink = self.name, "the cursor was not kept");
         }
+        fail::point("export.noted");
     }
 
     async fn beat(&mut self) {

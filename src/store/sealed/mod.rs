@@ -13,6 +13,7 @@ mod table;
 mod tests;
 mod write;
 
+use crate::fail;
 use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError};
 use filter::Probe;
 use merge::{Done, Merger};
@@ -99,6 +100,7 @@ impl Sealed {
         if !self.unsynced {
             return Ok(());
         }
+        fail::point("seal.sync");
         for table in self.tables.iter().flatten() {
             table.sync()?;
         }
@@ -121,6 +123,7 @@ impl Sealed {
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let number = number_of(&path);
+            fail::point("seal.clean");
             if number.is_some_and(|n| !needed.contains(&n) && !self.merger.is_writing(n)) {
                 std::fs::remove_file(&path)?;
             }
@@ -179,6 +182,7 @@ impl Sealed {
                 return Ok(());
             }
         };
+        fail::point("seal.merged");
         let list = &mut self.tables[kind];
         let at = list.iter().position(|table| done.inputs.contains(&table.number));
         list.retain(|table| !done.inputs.contains(&table.number));
@@ -215,7 +219,9 @@ impl Shelf for Sealed {
         std::fs::create_dir_all(&self.folder)?;
         let number = self.number();
         let path = path_of(&self.folder, batch.family, number);
+        fail::point("seal.put");
         let written = write(&path, batch).map_err(ShelfError::from);
+        fail::point("seal.written");
         let opened = written.and_then(|()| Table::open(&path, number, batch.family));
         let table = match opened {
             Ok(table) => table,

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 /// Waits are short, so that tests are.
@@ -64,12 +64,31 @@ impl Server {
     }
 
     async fn start_on(folder: &Path, text: &str, ports: [u16; 3]) -> Server {
-        let child =
-            command_with(folder, ports, text).stderr(Stdio::null()).spawn().expect("started");
-        let [grpc, http, web] = ports;
-        let server = Server { child, grpc, http, web, data: folder.join("data") };
+        let server = Server::spawn(folder, command_with(folder, ports, text), ports);
         server.until("ready", async || server.text("/readyz").await.is_some()).await;
         server
+    }
+
+    /// A command of [`command_with`], which may not live until it is ready.
+    pub fn spawn(folder: &Path, mut command: Command, [grpc, http, web]: [u16; 3]) -> Server {
+        let log = std::fs::File::create(folder.join("stderr")).expect("a file");
+        let child = command.stderr(log).spawn().expect("started");
+        Server { child, grpc, http, web, data: folder.join("data") }
+    }
+
+    /// What it said, of this start.
+    pub fn said(&self) -> String {
+        let file = self.data.with_file_name("stderr");
+        String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn url(&self) -> String {

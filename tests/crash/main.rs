@@ -1,0 +1,11 @@
+//! The real binary under faults: killed at random and at every named point, on failing disks,
+//! with damaged files, under more load than it can take. What was acknowledged is there, once.
+
+mod kills;
+#[path = "../support/load.rs"]
+mod load;
+// Not every answer is asked for here.
+#[allow(dead_code)]
+#[path = "../support/server.rs"]
+mod server;
+mod world;
