@@ -2,15 +2,22 @@
 //! was accepted as lost. Used by recovery, by `replay` and, to find the end, by opening.
 
 use super::accepted::Accepted;
+use super::files::read_at;
 use super::frame::{self, HEADER, Header};
 use super::search::{self, Floor};
+use super::trailer::{self, TRAILER, Trailer};
 use super::{Error, segments};
 use crate::model::{Entry, Position};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const BUFFER_BYTES: usize = 1 << 18;
+/// How often, and after how long, a frame is looked at again that may be in the middle of being
+/// written by a server, before it is called damaged.
+const WRITING_LOOKS: u32 = 3;
+const WRITING: Duration = Duration::from_millis(5);
 
 /// A stretch of the log that cannot be read and was accepted as lost.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,14 +54,20 @@ pub struct Entries {
     accepted: Accepted,
     /// What was skipped on the way.
     pub lost: Vec<Lost>,
+    /// A server may be writing what is read.
+    pub live: bool,
     done: bool,
 }
 
 struct Segment {
     path: PathBuf,
     reader: BufReader<File>,
+    /// Frames end before it.
     len: u64,
     offset: u64,
+    trailer: Option<Trailer>,
+    /// Its trailer should be there and is not.
+    cut_short: bool,
 }
 
 // === impl Entries ===
@@ -74,6 +87,7 @@ impl Entries {
             floor: Floor { epoch: 0, seq },
             accepted: Accepted::load(folder, accept_loss)?,
             lost: Vec::new(),
+            live: false,
             done: false,
         })
     }
@@ -127,38 +141,74 @@ impl Entries {
     /// At a place that is no frame: goes on with the next segment, skips an accepted loss, or
     /// says that here is the end.
     fn leave(&mut self) -> Result<bool, Error> {
-        let Some(segment) = self.current.as_mut() else { return Ok(false) };
-        let (path, offset) = (segment.path.clone(), segment.offset);
+        let Some(segment) = self.current.as_ref() else { return Ok(false) };
+        let (path, offset, end) = (segment.path.clone(), segment.offset, segment.len);
         let next_first = self.firsts.get(self.at + 1).copied();
         let wrap = |error| Error::io("cannot read", &path, error);
         let file = segment.reader.get_ref();
         // When nothing more was written here, a gap lies before the next segment, not here.
         if next_first == Some(self.floor.seq)
-            || next_first.is_some() && search::is_clear(file, offset).map_err(wrap)?
+            || next_first.is_some() && search::is_clear(file, offset, end).map_err(wrap)?
         {
             (self.at, self.current) = (self.at + 1, None);
             return Ok(true);
         }
-        if next_first.is_none() && search::is_torn(file, offset, self.floor).map_err(wrap)? {
-            return Ok(false);
+        if next_first.is_none() && search::is_torn(file, offset, end, self.floor).map_err(wrap)? {
+            return self.goes_on(&path, offset);
         }
-        // A server may have been in the middle of writing this frame, and be done by now.
-        let whole = search::frame_at(file, offset, segment.len).map_err(wrap)?;
-        if whole
-            .is_some_and(|(header, _)| self.floor.admits(&header) && header.seq == self.floor.seq)
-        {
+        if self.live && self.is_written_by_now(file, offset, end).map_err(wrap)? {
             self.jump(offset).map_err(wrap)?;
             return Ok(true);
         }
-        let found = search::next_valid(file, offset, self.floor).map_err(wrap)?;
+        let found = search::next_valid(file, offset, end, self.floor).map_err(wrap)?;
         let resume = found.map(|(_, header)| header.seq).or(next_first);
-        let resume = resume.unwrap_or(self.floor.seq);
-        self.lose(&path, offset, resume, "a frame cannot be read and valid ones follow")?;
-        match found {
-            Some((place, _)) => self.jump(place).map_err(wrap)?,
-            None => (self.at, self.current) = (self.at + 1, None),
+        match (resume, found) {
+            (None, _) => {
+                self.lose(&path, offset, self.floor.seq, "the last frame cannot be read")?;
+                return Ok(false);
+            }
+            (Some(resume), found) => {
+                let what = "a frame cannot be read and valid ones follow";
+                self.lose(&path, offset, resume, what)?;
+                match found {
+                    Some((place, _)) => self.jump(place).map_err(wrap)?,
+                    None => (self.at, self.current) = (self.at + 1, None),
+                }
+            }
         }
         Ok(true)
+    }
+
+    /// At the end of what was the last segment: whether the log goes on after all. That something
+    /// is gone there is an error, or noted.
+    fn goes_on(&mut self, path: &Path, offset: u64) -> Result<bool, Error> {
+        let Some(segment) = &self.current else { return Ok(false) };
+        let (seq, len) = (self.floor.seq, segment.len);
+        if segment.cut_short {
+            return self.lose(path, len, seq, "the file is cut short").map(|()| false);
+        }
+        let next = segment.trailer.and_then(|trailer| trailer.next).filter(|next| *next >= seq);
+        let Some(next) = next else { return Ok(false) };
+        // A server may have begun it since.
+        if segments::path(&self.folder, next).exists() {
+            self.firsts.push(next);
+            return Ok(true);
+        }
+        let what = "the segment that follows this one is missing";
+        self.lose(path, offset, next, what).map(|()| false)
+    }
+
+    /// It may have been in the middle of being written.
+    fn is_written_by_now(&self, file: &File, offset: u64, end: u64) -> std::io::Result<bool> {
+        for _ in 0..WRITING_LOOKS {
+            let whole = search::frame_at(file, offset, end)?;
+            if whole.is_some_and(|(head, _)| self.floor.admits(&head) && head.seq == self.floor.seq)
+            {
+                return Ok(true);
+            }
+            std::thread::sleep(WRITING);
+        }
+        Ok(false)
     }
 
     fn jump(&mut self, place: u64) -> std::io::Result<()> {
@@ -211,8 +261,20 @@ impl Segment {
         let wrap = |error| Error::io("cannot open", &path, error);
         let file = File::open(&path).map_err(wrap)?;
         let len = file.metadata().map_err(wrap)?.len();
+        let trailer = trailer::read(&file, len).map_err(wrap)?;
+        let cut_short = trailer.is_none() && Segment::should_have_one(&file, len).map_err(wrap)?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, file);
-        Ok(Segment { path, reader, len, offset: 0 })
+        let len = if trailer.is_some() { len - TRAILER } else { len };
+        Ok(Segment { path, reader, len, offset: 0, trailer, cut_short })
+    }
+
+    /// Whether this version made a file: then it has frames with a check, or is cut so short that
+    /// it has none.
+    fn should_have_one(file: &File, len: u64) -> std::io::Result<bool> {
+        let mut head = [0; HEADER];
+        let whole = read_at(file, &mut head, 0)? == HEADER;
+        Ok(len < HEADER as u64
+            || whole && Header::read(&head).is_some_and(|_| frame::is_checked(&head)))
     }
 
     /// The next frame, when it is whole. What was read of a bad one is not read again: the

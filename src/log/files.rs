@@ -59,13 +59,14 @@ impl Files {
         File::open(dir)?.sync_all()
     }
 
-    /// A new file of `bytes` zeros, written and synced; leaves nothing behind when it fails.
-    pub fn zeros(&self, path: &Path, bytes: u64) -> io::Result<File> {
+    /// A new file of `bytes` bytes, zeros and `last` at its end, written and synced; leaves
+    /// nothing behind when it fails.
+    pub fn zeros(&self, path: &Path, bytes: u64, last: &[u8]) -> io::Result<File> {
         #[cfg(test)]
         if self.faults.create.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let made = self.try_zeros(path, bytes);
+        let made = self.try_zeros(path, bytes, last);
         if made.is_err() {
             let _ = std::fs::remove_file(path);
         }
@@ -88,15 +89,16 @@ impl Files {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    fn try_zeros(&self, path: &Path, bytes: u64) -> io::Result<File> {
+    fn try_zeros(&self, path: &Path, bytes: u64, last: &[u8]) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(true).open(path)?;
-        let mut left = bytes;
+        let mut left = bytes.saturating_sub(last.len() as u64);
         while left > 0 {
             let count = left.min(ZEROS.len() as u64);
             file.write_all(&ZEROS[..count as usize])?;
             left -= count;
         }
+        file.write_all(last)?;
         file.sync_all()?;
         Ok(file)
     }

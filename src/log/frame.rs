@@ -1,9 +1,11 @@
 //! Frames: one entry as bytes of a segment.
 //!
 //! ```text
-//! magic 4 | len 4 | crc 4 | epoch 8 | seq 8 | stamp 8 | group 4 | kind 1 | zero 3 | payload len
+//! magic 4 | len 4 | crc 4 | epoch 8 | seq 8 | stamp 8 | group 4 | kind 1 | check 3 | payload len
 //! ```
-//! All little endian; the CRC-32C covers everything after itself and the length. `epoch` changes
+//! All little endian; the CRC-32C covers everything after itself and the length. `check` is one of
+//! the header alone, so that its length can be believed when the payload is damaged; the first
+//! version wrote zeros there. `epoch` changes
 //! at every opening, so stale bytes cannot validate. `group` says how many entries before this
 //! one were written since the last sync: `seq - group` was durable when this frame was written.
 
@@ -45,7 +47,7 @@ pub struct Header {
 impl Header {
     /// Reads a header; `None` when these bytes are none.
     pub fn read(bytes: &[u8; HEADER]) -> Option<Header> {
-        if bytes[..4] != MAGIC || bytes[41..] != [0; 3] {
+        if bytes[..4] != MAGIC || bytes[41..] != [0; 3] && bytes[41..] != check(bytes) {
             return None;
         }
         let header = Header {
@@ -80,8 +82,20 @@ impl Header {
         bytes[28..36].copy_from_slice(&self.stamp.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.group.to_le_bytes());
         bytes[40] = self.kind;
+        let check = check(&bytes);
+        bytes[41..].copy_from_slice(&check);
         bytes
     }
+}
+
+/// Whether a header was written by a version that checks headers.
+pub fn is_checked(bytes: &[u8; HEADER]) -> bool {
+    bytes[41..] != [0; 3]
+}
+
+fn check(header: &[u8; HEADER]) -> [u8; 3] {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[4..8]), &header[12..41]).to_le_bytes();
+    [crc[0], crc[1], crc[2]]
 }
 
 /// CRC-32C over a header (without magic and CRC) and its payload.

@@ -12,6 +12,7 @@ mod prepare;
 mod queue;
 mod search;
 mod segments;
+mod trailer;
 mod trim;
 mod writer;
 
@@ -23,6 +24,7 @@ pub use queue::{Next, Tail};
 pub use trim::Keep;
 
 use crate::model::{Appended, Body, Log, Meter, Nanos, Position, Refused};
+use accepted::Accepted;
 use entries::End;
 use files::Files;
 use queue::Shared;
@@ -30,6 +32,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use trailer::TRAILER;
 use writer::{Current, Writer};
 
 /// Where the log is and what bounds it.
@@ -63,9 +66,9 @@ pub enum Error {
     },
     /// Something cannot be read, and it is not the torn end of the last write.
     #[error(
-        "the log is damaged at byte {offset} of {}: {what}; positions {from} to {to} (exclusive) \
-         are lost; restore the file from a copy, or start with --accept-loss to go on without them",
-        file.display()
+        "the log is damaged at byte {offset} of {}: {what}; {} lost; restore the file from a copy, or start with --accept-loss to go on without them",
+        file.display(),
+        lost(*from, *to)
     )]
     Damaged {
         /// The segment.
@@ -118,7 +121,17 @@ struct Owner {
 /// Reads the entries of a data folder from a position on, while no server or another one runs.
 /// Writes nothing. Damage is an error and the end; a torn last write is just the end.
 pub fn read(dir: &Path, from: Position) -> Result<Entries, Error> {
-    Entries::new(&segments::folder(dir), from, false)
+    let mut entries = Entries::new(&segments::folder(dir), from, false)?;
+    entries.live = true;
+    Ok(entries)
+}
+
+/// Which positions are lost; what came after the last one nobody knows.
+fn lost(from: Position, to: Position) -> String {
+    if from < to {
+        return format!("positions {from} to {to} (exclusive) are");
+    }
+    format!("position {from} and what may have followed it are")
 }
 
 // === impl Error ===
@@ -185,21 +198,44 @@ impl Opened {
         Ok(opened)
     }
 
-    /// Makes the last segment ready to go on: nothing but zeros after its last frame.
+    /// Makes the last segment ready to go on: nothing but zeros after its last frame, and a
+    /// trailer. Where there is no room for one the next entry begins a new segment.
     fn cut_tail(&mut self) -> Result<(), Error> {
         let Some(&first) = self.firsts.last() else { return Ok(()) };
         let path = segments::path(&self.folder, first);
         let wrap = |error| Error::io("cannot repair", &path, error);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(wrap)?;
-        let have = file.metadata().map_err(wrap)?.len();
-        let (len, from) = (have.max(self.config.segment_bytes), self.end.offset);
-        if !search::is_clear(&file, from).map_err(wrap)? {
+        let (have, from) = (file.metadata().map_err(wrap)?.len(), self.end.offset);
+        let trailer = trailer::read(&file, have).map_err(wrap)?;
+        if trailer.is_some_and(|trailer| trailer.next.is_some()) {
+            return Ok(());
+        }
+        let frames_end = have - trailer.map_or(0, |_| TRAILER);
+        if !search::is_clear(&file, from, frames_end).map_err(wrap)? {
             self.cut = Some((path.clone(), from));
         }
-        if self.cut.is_some() || have < len {
-            self.files.clear(&file, from, len).map_err(wrap)?;
+        let len = if trailer.is_some() { have } else { have.max(self.config.segment_bytes) };
+        let room = len - TRAILER;
+        if from > room {
+            return self.files.clear(&file, from, len).map_err(wrap);
         }
-        self.current = Some(Current { file, durable: from, written: from, len });
+        if self.cut.is_some() || trailer.is_none() {
+            self.files.clear(&file, from, room).map_err(wrap)?;
+        }
+        if trailer.is_none() {
+            self.files.write_at(&file, &trailer::open(len), room).map_err(wrap)?;
+            self.files.sync(&file).map_err(wrap)?;
+        }
+        self.current = Some(Current { file, durable: from, written: from, dirty: 0, len: room });
+        Ok(())
+    }
+
+    /// Goes on at a later position, in a segment of its own; what lies between is noted as lost.
+    pub fn skip_to(&mut self, position: Position) -> Result<(), Error> {
+        let file = segments::path(&self.folder, position);
+        let lost = Lost { file, offset: 0, from: self.end.next, to: position };
+        Accepted::load(&self.folder, true)?.take(&lost)?;
+        (self.end.next, self.current) = (position, None);
         Ok(())
     }
 }

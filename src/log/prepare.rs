@@ -2,6 +2,7 @@
 //! that appending never has to allocate blocks and a full disk is met here, not half-way.
 
 use super::files::Files;
+use super::trailer;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Maker {
         if self.files.free(&self.folder)? < self.disk_free_min.saturating_add(bytes) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.files.zeros(path, bytes)
+        self.files.zeros(path, bytes, &trailer::open(bytes))
     }
 }
 

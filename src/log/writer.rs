@@ -9,6 +9,7 @@ use super::frame::{self, HEADER, Header};
 use super::prepare::Preparer;
 use super::queue::{Shared, Waiting};
 use super::segments;
+use super::trailer::{self, TRAILER};
 use crate::fail;
 use crate::model::{Position, Refused};
 use std::fs::File;
@@ -41,7 +42,9 @@ pub struct Current {
     pub durable: u64,
     /// Everything before this was given to the system.
     pub written: u64,
-    /// Its length.
+    /// What a write that was refused may have left behind ends here.
+    pub dirty: u64,
+    /// Frames end before it; the trailer follows.
     pub len: u64,
 }
 
@@ -110,6 +113,7 @@ impl Writer {
         durable: &mut Position,
     ) -> Result<(), Refused> {
         self.check_free()?;
+        self.clean()?;
         for (seq, waiting) in (first..).zip(group) {
             let (kind, payload) = frame::payload(&waiting.entry.body);
             let len = (HEADER + payload.len()) as u64;
@@ -134,6 +138,20 @@ impl Writer {
         }
         self.sync()?;
         *durable = first + group.len() as Position;
+        Ok(())
+    }
+
+    /// Puts zeros where a refused write may have left something: what comes next is written over
+    /// zeros, or a torn write could not be told from damage.
+    fn clean(&mut self) -> Result<(), Refused> {
+        let Some(current) = self.current.as_mut().filter(|c| c.dirty > c.durable) else {
+            return Ok(());
+        };
+        let zeros = vec![0; (current.dirty - current.durable) as usize];
+        let written = self.files.write_at(&current.file, &zeros, current.durable);
+        written.map_err(|error| refused("cannot write to the log", &error))?;
+        self.files.sync(&current.file).map_err(|error| failed(&error))?;
+        current.dirty = 0;
         Ok(())
     }
 
@@ -170,7 +188,7 @@ impl Writer {
     fn rotate(&mut self, seq: Position, len_min: u64) -> Result<(), Refused> {
         let (file, prepared) = self
             .preparer
-            .take(len_min)
+            .take(len_min + TRAILER)
             .map_err(|error| refused("cannot make a segment", &error))?;
         let wrap = |error| refused("cannot name a segment", &error);
         // Opened before anything is renamed: too few file handles are no failed sync.
@@ -178,8 +196,13 @@ impl Writer {
         std::fs::rename(&prepared, segments::path(&self.folder, seq)).map_err(wrap)?;
         fail::point("log.rotate");
         folder.sync_all().map_err(|error| failed(&error))?;
-        let len = self.shared.config.segment_bytes.max(len_min);
-        self.current = Some(Current { file, durable: 0, written: 0, len });
+        if let Some(before) = &self.current {
+            let at = trailer::closed_at(before.len);
+            self.files.write_at(&before.file, &trailer::closed(seq), at).map_err(wrap)?;
+            self.files.sync(&before.file).map_err(|error| failed(&error))?;
+        }
+        let len = self.shared.config.segment_bytes.max(len_min + TRAILER) - TRAILER;
+        self.current = Some(Current { file, durable: 0, written: 0, dirty: 0, len });
         self.shared.update(|state| {
             if state.firsts.last() != Some(&seq) {
                 state.firsts.push(seq);
@@ -191,9 +214,11 @@ impl Writer {
 
     /// Forgets what was written and is not durable; the next group takes its place.
     fn give_up(&mut self, why: Refused) {
+        let buffered = self.buffer.len() as u64;
         self.buffer.clear();
         self.epoch += 1;
         if let Some(current) = self.current.as_mut() {
+            current.dirty = current.dirty.max(current.written + buffered).min(current.len);
             current.written = current.durable;
         }
         if why == Refused::Failed {

@@ -90,7 +90,6 @@ impl World {
         of(&known).range(from..).next().copied()
     }
 
-
     pub fn acknowledged(&self) -> u64 {
         self.known.lock().expect("lock").acknowledged.len() as u64
     }
