@@ -7,6 +7,7 @@ use super::status::{Status, status};
 use super::{ApiState, events, gate, openapi, outbox};
 use crate::compare;
 use crate::model::id::{MINUTE, Nanos};
+use crate::model::meter::Disk;
 use crate::model::record::RunRecord;
 use crate::model::view::{ExperimentView, LookPoint, SeriesPoint, SeriesQuery, View};
 use axum::body::Bytes;
@@ -20,7 +21,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Windows of one chart at most, and the default span of time.
 const WINDOWS_MAX: u64 = 5_000;
@@ -117,10 +117,14 @@ async fn wrong_method() -> Problem {
 }
 
 async fn readyz(State(state): State<ApiState>) -> Response {
-    if state.meter.ready.load(Relaxed) {
+    if state.meter.takes() {
         return "ready\n".into_response();
     }
-    let text = "the engine has not caught up with the log, or the log has failed";
+    let text = match state.meter.disk() {
+        Disk::Takes => "the engine has not caught up with the log",
+        Disk::Refuses => "the log's disk takes no more: free some space or make it writable",
+        Disk::Failed => "a sync of the log failed: this process is about to end",
+    };
     Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, text) }
         .into_response()
 }

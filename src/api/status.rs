@@ -102,7 +102,7 @@ pub struct Queue {
 pub fn status(view: &View, meter: &Meter, depth: (u64, u64)) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: meter.ready.load(Relaxed),
+        ready: meter.takes(),
         position: view.position,
         log_time: rfc3339(view.log_time),
         config: view.config.clone(),

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::fail;
 use crate::log::{Keep, LocalLog, Next, Tail};
+use crate::model::meter::Disk;
 use crate::model::shelf::ShelfError;
 use crate::model::view::Series;
 use crate::model::{Body, Clock, Entry, Log, Meter, Nanos, Position, Sym, View};
@@ -176,7 +177,9 @@ impl Driver {
         }
         if pace.ticked.elapsed() >= TICK {
             let now = self.clock.now();
-            if self.engine.is_waiting() || self.engine.is_hour_over(now) {
+            // A tick also finds out that a disk takes entries again.
+            let refuses = self.meter.disk() == Disk::Refuses;
+            if self.engine.is_waiting() || self.engine.is_hour_over(now) || refuses {
                 pace.ticked = Instant::now();
                 drop(self.log.append(now, Body::Tick));
             }

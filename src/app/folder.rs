@@ -42,7 +42,7 @@ impl Clock for Still {
 
 /// The engine at the end of a folder's log; `seen` is told the positions on the way.
 pub fn engine(dir: &Path, seen: &dyn Fn(Position)) -> Result<Engine> {
-    let (mut engine, shelf) = open::restore(dir, false)?;
+    let open::Restored { mut engine, shelf } = open::restore(dir, false)?;
     let mut shelf = Overlay::new(shelf);
     let from = engine.position();
     for entry in crate::log::read(dir, from)? {

@@ -7,6 +7,7 @@ pub mod files;
 pub mod fold;
 pub mod folder;
 mod grpc;
+mod mend;
 pub mod open;
 mod overlay;
 mod record;

@@ -1,6 +1,7 @@
 //! Opens a data folder: lock, log, newest snapshot, and the rest of the log applied to it.
 
 use super::fold::apply;
+use super::mend;
 use super::record::Recorder;
 use super::state_version;
 use crate::config::Config;
@@ -40,57 +41,37 @@ pub fn open(
     seen: &dyn Fn(Position, Position),
 ) -> Result<Data> {
     let lock = store::Lock::take(&config.data)?;
-    let opened = LocalLog::open(log_config(config, accept_loss), meter.clone())?;
+    let mut opened = LocalLog::open(log_config(config, accept_loss), meter.clone())?;
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file = %file.display(), offset, "a torn last write was cut; it was never acknowledged");
     }
-    let outbox = store::Outbox::open(&config.data)?;
+    let outbox = mend::outbox(&config.data)?;
     let (keep, bytes) = (config.outbox.keep.0, config.outbox.keep_bytes_max);
     let mut recorder = Recorder::new(outbox.clone(), keep, bytes)?;
-    let (mut engine, mut shelf) = restore(&config.data, false)?;
-    if engine.position() < opened.first() && accept_loss {
-        (engine, shelf) = restore(&config.data, true)?;
+    let mut state = restore(&config.data, false)?;
+    if state.engine.position() < opened.first() && accept_loss {
+        state = restore(&config.data, true)?;
     }
-    if engine.position() > outbox.position()? && is_remade(opened.first(), &engine, &outbox)? {
-        engine = Engine::new(Default::default());
-        shelf = empty_shelf(&config.data)?;
-    }
-    if engine.position() > opened.next() {
-        bail!(
-            "the log in {} ends at position {} but the snapshot rests on {}: the end of the log is \
-             missing; restore it from a copy, or remove the folder `snap` to rebuild from what is left",
-            config.data.display(),
-            opened.next(),
-            engine.position()
-        );
-    }
+    let rests = state.engine.position().max(outbox.position()?);
+    mend::beyond(&mut opened, rests, &config.data, accept_loss)?;
+    let state = mend::behind(state, opened.first(), &outbox, &config.data, accept_loss)?;
+    let Restored { mut engine, mut shelf } = state;
     check_gap(&engine, opened.first(), &config.data, accept_loss)?;
     let (from, next) = (engine.position().max(opened.first()), opened.next());
-    for entry in opened.entries(from)? {
+    let mut entries = opened.entries(from)?;
+    for entry in entries.by_ref() {
         let (position, entry) = entry?;
         // Decisions that a look makes here are in the log already, or are made again later.
         let mut output = apply(&mut engine, position, &entry, &mut shelf).map_err(set_aside)?;
         recorder.take(&engine, &mut output);
         seen(position + 1, next);
     }
+    for lost in &entries.lost {
+        let (file, offset) = (lost.file.display(), lost.offset);
+        tracing::warn!(%file, offset, from = lost.from, to = lost.to, "accepted as lost");
+    }
     let (log, tail) = opened.start()?;
     Ok(Data { lock, log, tail, engine, shelf, outbox, recorder })
-}
-
-/// The outbox was lost, or is older than the snapshot: what it lacks comes from the log when
-/// that reaches back to its beginning.
-fn is_remade(first: Position, engine: &Engine, outbox: &store::Outbox) -> Result<bool> {
-    if first == 0 {
-        tracing::warn!("the outbox is older than the snapshot; it is made again from the log");
-        return Ok(true);
-    }
-    tracing::error!(
-        from = outbox.position()?,
-        to = engine.position(),
-        "the outbox is older than the snapshot, and the log does not reach back: run records and \
-         events of these positions are missing in it; figures are not touched"
-    );
-    Ok(false)
 }
 
 /// A damaged table is put aside: the next start rebuilds from an older snapshot or the log.
@@ -122,32 +103,38 @@ pub struct Snapshot {
     pub state: Vec<u8>,
 }
 
-/// Engine and shelf of the newest snapshot that can be read and whose tables are there; empty
-/// ones when there is none. With `accept_loss` damaged tables are left out.
-pub fn restore(dir: &Path, accept_loss: bool) -> Result<(Engine, store::Sealed)> {
-    let mut below = Position::MAX;
-    while let Some((position, bytes)) = store::newest_valid_below(dir, &state_version(), below)? {
-        let snapshot: Snapshot = postcard::from_bytes(&bytes)
-            .with_context(|| format!("the snapshot at position {position} is none"))?;
-        match store::Sealed::open(dir, &snapshot.manifest, accept_loss) {
-            Ok(shelf) => {
-                let engine = Engine::restore(&snapshot.state).with_context(|| {
-                    format!("the snapshot at position {position} cannot be understood")
-                })?;
-                return Ok((engine, shelf));
-            }
-            Err(error @ ShelfError::Damaged { .. }) => {
-                tracing::warn!(position, %error, "a snapshot is passed over");
-                below = position;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((Engine::new(Default::default()), empty_shelf(dir)?))
+/// Engine and shelf that belong together.
+pub struct Restored {
+    /// The state.
+    pub engine: Engine,
+    /// What left its memory.
+    pub shelf: store::Sealed,
 }
 
-fn empty_shelf(dir: &Path) -> Result<store::Sealed> {
-    Ok(store::Sealed::open(dir, &store::Manifest::default(), false)?)
+impl Restored {
+    /// At the beginning of the log.
+    pub fn empty(dir: &Path) -> Result<Self> {
+        let shelf = store::Sealed::open(dir, &store::Manifest::default(), false)?;
+        Ok(Restored { engine: Engine::new(Default::default()), shelf })
+    }
+
+    fn read(dir: &Path, bytes: &[u8], accept_loss: bool) -> Result<Self> {
+        let snapshot: Snapshot = postcard::from_bytes(bytes).context("it is no snapshot")?;
+        let shelf = store::Sealed::open(dir, &snapshot.manifest, accept_loss)?;
+        Ok(Restored { engine: Engine::restore(&snapshot.state)?, shelf })
+    }
+}
+
+/// Of the newest snapshot that can be read and whose tables are there; empty when there is none.
+/// With `accept_loss` damaged tables are left out.
+pub fn restore(dir: &Path, accept_loss: bool) -> Result<Restored> {
+    let read = |bytes: &[u8]| {
+        Restored::read(dir, bytes, accept_loss).map_err(|error| format!("{error:#}"))
+    };
+    match store::newest(dir, &state_version(), read)? {
+        Some((_, restored)) => Ok(restored),
+        None => Restored::empty(dir),
+    }
 }
 
 /// Segments before the oldest snapshot may be gone; without a snapshot that reaches them the

@@ -18,6 +18,8 @@ pub struct Recorder {
     keep: Nanos,
     bytes_max: u64,
     pending: VecDeque<Pending>,
+    /// Put, and not yet durable: when the outbox has to be opened again, they are put again.
+    unsynced: VecDeque<Pending>,
     dropped: bool,
 }
 
@@ -33,7 +35,8 @@ impl Recorder {
     /// Into an outbox; items are kept so long, and within so many bytes.
     pub fn new(outbox: Outbox, keep: Nanos, bytes_max: u64) -> Result<Self, Error> {
         let known = outbox.position()?;
-        Ok(Recorder { outbox, known, keep, bytes_max, pending: VecDeque::new(), dropped: false })
+        let (pending, unsynced) = (VecDeque::new(), VecDeque::new());
+        Ok(Recorder { outbox, known, keep, bytes_max, pending, unsynced, dropped: false })
     }
 
     /// Takes what an entry led to; the engine is as it was right after it.
@@ -60,9 +63,14 @@ impl Recorder {
         while let Some(next) = self.pending.front() {
             if let Err(error) = self.outbox.put(next.position, &next.events, next.cut.as_ref()) {
                 tracing::error!(%error, "run records wait in memory; it is tried again");
+                self.begin_again();
                 return false;
             }
-            self.pending.pop_front();
+            self.unsynced.extend(self.pending.pop_front());
+        }
+        if self.unsynced.len() > PENDING_MAX {
+            let last = self.unsynced.back().map_or(0, |last| last.position);
+            return self.persist(last).is_ok() && !self.dropped;
         }
         !self.dropped
     }
@@ -77,7 +85,27 @@ impl Recorder {
                 source: waits,
             });
         }
-        self.outbox.sync(position)
+        self.persist(position)
+    }
+
+    fn persist(&mut self, position: u64) -> Result<(), Error> {
+        let synced = self.outbox.sync(position);
+        match &synced {
+            Ok(()) => self.unsynced.clear(),
+            Err(_) => self.begin_again(),
+        }
+        synced
+    }
+
+    /// After a failure the outbox takes nothing until it is opened again. What it may have lost by
+    /// that waits once more.
+    fn begin_again(&mut self) {
+        if let Err(error) = self.outbox.reopen() {
+            tracing::error!(%error, "the outbox stays closed; it is tried again");
+            return;
+        }
+        self.unsynced.extend(self.pending.drain(..));
+        std::mem::swap(&mut self.unsynced, &mut self.pending);
     }
 
     fn trim(&self, now: Nanos) {

@@ -14,6 +14,8 @@ pub struct Preparer {
     maker: Maker,
     ask: Option<Sender<()>>,
     made: Receiver<io::Result<File>>,
+    /// Made, and not yet taken.
+    ready: Option<File>,
     asked: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,16 +50,34 @@ impl Preparer {
             }
         };
         let thread = std::thread::Builder::new().name("log-prepare".into()).spawn(work)?;
-        Ok(Preparer { maker, ask: Some(ask), made, asked: false, thread: Some(thread) })
+        Ok(Preparer {
+            maker,
+            ask: Some(ask),
+            made,
+            ready: None,
+            asked: false,
+            thread: Some(thread),
+        })
     }
 
     /// Begins the next segment, unless it is begun already.
     pub fn ask(&mut self) {
         if !self.asked
+            && self.ready.is_none()
             && let Some(ask) = &self.ask
         {
             self.asked = ask.send(()).is_ok();
         }
+    }
+
+    /// Whether the next segment is made; never waits. One that could not be made is begun again.
+    pub fn is_ready(&mut self) -> bool {
+        if let Ok(made) = self.made.try_recv() {
+            self.asked = false;
+            self.ready = made.ok();
+        }
+        self.ask();
+        self.ready.is_some()
     }
 
     /// The next segment and where it is until it is renamed; waits until it is made. One that
@@ -66,6 +86,9 @@ impl Preparer {
         if bytes_min > self.maker.bytes {
             let path = self.maker.folder.join("large.tmp");
             return Ok((self.maker.make(&path, bytes_min)?, path));
+        }
+        if let Some(ready) = self.ready.take() {
+            return Ok((ready, path(&self.maker.folder)));
         }
         self.ask();
         self.asked = false;

@@ -11,10 +11,12 @@ use super::queue::{Shared, Waiting};
 use super::segments;
 use super::trailer::{self, TRAILER};
 use crate::fail;
+use crate::model::meter::Disk;
 use crate::model::{Position, Refused};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Bytes of frames that are collected before they are given to the system.
@@ -31,7 +33,6 @@ pub struct Writer {
     preparer: Preparer,
     buffer: Vec<u8>,
     free_checked: Option<Instant>,
-    disk_trouble: bool,
 }
 
 /// The segment that is written to.
@@ -72,7 +73,6 @@ impl Writer {
             preparer,
             buffer: Vec::new(),
             free_checked: None,
-            disk_trouble: false,
         })
     }
 
@@ -101,7 +101,7 @@ impl Writer {
             Ok(()) => self.shared.meter.commit(began.elapsed().as_micros() as u64),
             Err(why) => self.give_up(why),
         }
-        self.note_trouble(written.is_err());
+        self.note_trouble(written.err());
         written.inspect_err(|why| self.shared.refuse(group, *why))
     }
 
@@ -241,14 +241,23 @@ impl Writer {
     }
 
     /// Says it once when trouble begins, and once when it ends.
-    fn note_trouble(&mut self, trouble: bool) {
-        if trouble && !self.disk_trouble {
+    fn note_trouble(&mut self, trouble: Option<Refused>) {
+        let disk = match trouble {
+            // What is small still fits where the next segment cannot be made.
+            None if self.shared.meter.disk() == Disk::Refuses && !self.preparer.is_ready() => {
+                return;
+            }
+            None => Disk::Takes,
+            Some(Refused::Failed) => Disk::Failed,
+            Some(_) => Disk::Refuses,
+        };
+        let before = self.shared.meter.disk.swap(disk as u8, Relaxed);
+        if disk == Disk::Refuses && before != disk as u8 {
             tracing::warn!("the log takes nothing: senders are told to come back");
         }
-        if !trouble && self.disk_trouble {
+        if disk == Disk::Takes && before != disk as u8 {
             tracing::info!("the log takes entries again");
         }
-        self.disk_trouble = trouble;
     }
 }
 

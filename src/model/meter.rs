@@ -4,7 +4,7 @@ use super::delivery::SinkStatus;
 use super::reject::Reject;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Counters of everything that comes in, since the process began.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub struct Meter {
     pub rejected: [AtomicU64; Reject::ALL.len()],
     /// The engine has caught up with the log and the doors are open.
     pub ready: AtomicBool,
+    /// What the log's disk does: a [`Disk`].
+    pub disk: AtomicU8,
     /// Times of commits of the log, by bucket of [`COMMIT_BUCKETS`] and above.
     pub commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
     /// Sum of these times, microseconds.
@@ -71,6 +73,27 @@ impl Forwarded {
     }
 }
 
+/// What the log's disk does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disk {
+    /// It takes what is written.
+    Takes,
+    /// It is full, read-only or out of file handles: senders are told to come back.
+    Refuses,
+    /// A sync failed: the process is about to end.
+    Failed,
+}
+
+impl Disk {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Disk; 3] = [Disk::Takes, Disk::Refuses, Disk::Failed];
+
+    /// Its name in `/metrics`.
+    pub fn name(self) -> &'static str {
+        ["takes", "refuses", "failed"][self as usize]
+    }
+}
+
 /// Upper bounds of the commit histogram, in microseconds.
 pub const COMMIT_BUCKETS: [u64; 9] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000];
 
@@ -83,6 +106,16 @@ impl Meter {
     /// Counts rejects of one reason.
     pub fn reject(&self, reason: Reject, count: u64) {
         self.rejected[reason as usize].fetch_add(count, Relaxed);
+    }
+
+    /// What the log's disk does.
+    pub fn disk(&self) -> Disk {
+        Disk::ALL[usize::from(self.disk.load(Relaxed)).min(Disk::ALL.len() - 1)]
+    }
+
+    /// Whether data is taken: the engine has caught up and the disk takes it.
+    pub fn takes(&self) -> bool {
+        self.ready.load(Relaxed) && self.disk() == Disk::Takes
     }
 
     /// Notes the time of one commit of the log.

@@ -6,7 +6,7 @@ mod experiments;
 mod histograms;
 
 use crate::model::delivery::SinkStatus;
-use crate::model::meter::{COMMIT_BUCKETS, Forwarded, Meter, SIGNALS};
+use crate::model::meter::{COMMIT_BUCKETS, Disk, Forwarded, Meter, SIGNALS};
 use crate::model::metric::Role;
 use crate::model::record::{MetricLine, RunRecord};
 use crate::model::reject::Reject;
@@ -176,11 +176,16 @@ fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
             "Bytes not yet acknowledged.",
             meter.in_flight_bytes.load(Relaxed),
         ),
-        ("armspan_ready", "Whether data is taken.", u64::from(meter.ready.load(Relaxed))),
+        ("armspan_ready", "Whether data is taken.", u64::from(meter.takes())),
     ];
     for (name, help, value) in gauges {
         out.family(name, Kind::Gauge, help);
         out.sample(name, &[], value as f64);
+    }
+    const DISK: &str = "armspan_log_disk";
+    out.family(DISK, Kind::Gauge, "What the log's disk does: 1 at takes, refuses or failed.");
+    for state in Disk::ALL {
+        out.sample(DISK, &[("state", state.name())], f64::from(u8::from(meter.disk() == state)));
     }
     commits(out, meter);
     sinks(out, meter);

@@ -11,7 +11,7 @@ pub use lock::Lock;
 pub use outbox::{Outbox, Put};
 pub use sealed::{Manifest, Sealed};
 pub use server::{Scheme, Server};
-pub use snapshot::{covered, newest_valid, newest_valid_below, save};
+pub use snapshot::{covered, newest, save};
 
 use crate::fail;
 use std::fs::{File, OpenOptions};

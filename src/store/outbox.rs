@@ -13,15 +13,17 @@
 //! Numbers are big endian, so that keys sort as the log does.
 
 mod row;
+mod spaces;
 mod trim;
 
 use super::Error;
 use crate::fail;
 use crate::model::RunRecord;
 use crate::model::delivery::{Body, Cut, Event, Item, ItemKey, ItemKind, Progress, Why};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::PersistMode;
 use row::{Head, Stored};
-use std::path::{Path, PathBuf};
+use spaces::{Slot, Spaces};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -36,12 +38,7 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Outbox {
     path: Arc<PathBuf>,
-    db: Database,
-    items: Keyspace,
-    records: Keyspace,
-    latest: Keyspace,
-    cursors: Keyspace,
-    meta: Keyspace,
+    slot: Arc<Slot>,
     /// The key of the last item.
     newest: watch::Sender<Option<ItemKey>>,
 }
@@ -58,33 +55,29 @@ pub struct Put {
 // === impl Outbox ===
 
 impl Outbox {
-    /// Opens or creates it under a data folder.
-    pub fn open(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join("outbox");
-        let at = |source| Error::outbox("cannot open", &path, source);
-        let builder = Database::builder(&path).cache_size(CACHE_BYTES).worker_threads(1);
-        let db = builder.max_journaling_size(JOURNAL_BYTES).open().map_err(at)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let space = |name: &str| db.keyspace(name, options).map_err(at);
+    fn over(slot: Slot) -> Result<Self, Error> {
         let newest = watch::Sender::new(None);
-        let outbox = Outbox {
-            items: space("items")?,
-            records: space("records")?,
-            latest: space("latest")?,
-            cursors: space("cursors")?,
-            meta: space("meta")?,
-            path: Arc::new(path.clone()),
-            newest,
-            db,
-        };
-        let last = outbox.items.last_key_value().map(fjall::Guard::key).transpose().map_err(at)?;
-        outbox.newest.send_replace(last.and_then(|key| row::item_key(&key)).map(|pair| pair.0));
+        let path = Arc::new(slot.path().to_owned());
+        let outbox = Outbox { path, slot: Arc::new(slot), newest };
+        outbox.tell_newest()?;
         Ok(outbox)
+    }
+
+    fn tell_newest(&self) -> Result<(), Error> {
+        let last = self.spaces()?.items.last_key_value().map(fjall::Guard::key).transpose();
+        let last = last.map_err(|e| self.error("cannot read", e))?;
+        self.newest.send_replace(last.and_then(|key| row::item_key(&key)).map(|pair| pair.0));
+        Ok(())
+    }
+
+    fn spaces(&self) -> Result<Arc<Spaces>, Error> {
+        self.slot.spaces()
     }
 
     /// The next position of the log whose items are not in it.
     pub fn position(&self) -> Result<u64, Error> {
-        let bytes = self.meta.get("position").map_err(|e| self.error("cannot read", e))?;
+        let bytes =
+            self.spaces()?.meta.get("position").map_err(|e| self.error("cannot read", e))?;
         Ok(bytes.and_then(|b| b.first_chunk().copied()).map_or(0, u64::from_be_bytes))
     }
 
@@ -95,24 +88,25 @@ impl Outbox {
             return Ok(Put::default());
         }
         let failed = |e| self.error("cannot write", e);
-        let mut batch = self.db.batch();
+        let spaces = self.spaces()?;
+        let mut batch = spaces.db.batch();
         let mut put = Put::default();
         let mut key = ItemKey { position, ordinal: 0 };
         for event in events {
-            batch.insert(&self.items, row::bytes_of(key, ItemKind::Event), row::pack(event));
+            batch.insert(&spaces.items, row::bytes_of(key, ItemKind::Event), row::pack(event));
             key.ordinal += 1;
             put.items += 1;
         }
         if let Some(cut) = cut {
-            let head = self.put_records(&mut batch, cut)?;
+            let head = self.put_records(&spaces, &mut batch, cut)?;
             put.records = head.records.len();
             // That nothing is new is worth telling once an hour, not whenever someone asks.
             if put.records > 0 || cut.why != Why::Drain {
                 put.items += 1;
-                batch.insert(&self.items, row::bytes_of(key, ItemKind::Cut), row::pack(&head));
+                batch.insert(&spaces.items, row::bytes_of(key, ItemKind::Cut), row::pack(&head));
             }
         }
-        batch.insert(&self.meta, "position", position.to_be_bytes());
+        batch.insert(&spaces.meta, "position", position.to_be_bytes());
         fail::point("outbox.put");
         batch.commit().map_err(failed)?;
         fail::point("outbox.stored");
@@ -123,19 +117,27 @@ impl Outbox {
         Ok(put)
     }
 
-    fn put_records(&self, batch: &mut fjall::OwnedWriteBatch, cut: &Cut) -> Result<Head, Error> {
+    fn put_records(
+        &self,
+        spaces: &Spaces,
+        batch: &mut fjall::OwnedWriteBatch,
+        cut: &Cut,
+    ) -> Result<Head, Error> {
         let mut head = Head::of(cut);
         for record in &cut.records {
             let run = row::run_key(&record.run.id, record.window.epoch);
             let says = row::says(record);
-            let before = self.latest.get(&run).map_err(|e| self.error("cannot read", e))?;
+            let before = spaces.latest.get(&run).map_err(|e| {
+                self.mark_damaged();
+                self.error("cannot read", e)
+            })?;
             if before.is_some_and(|before| before.get(8..) == Some(&says[..])) {
                 continue;
             }
             let place = [&run[..], &cut.position.to_be_bytes()].concat();
             let stored = Stored { hour: cut.hour(), record: record.clone() };
-            batch.insert(&self.records, place, row::pack(&stored));
-            batch.insert(&self.latest, run, [&cut.position.to_be_bytes()[..], &says].concat());
+            batch.insert(&spaces.records, place, row::pack(&stored));
+            batch.insert(&spaces.latest, run, [&cut.position.to_be_bytes()[..], &says].concat());
             head.records.push((record.run.id.clone(), record.window.epoch));
         }
         Ok(head)
@@ -144,11 +146,11 @@ impl Outbox {
     /// Makes all that was put durable, and notes that everything before a position was.
     pub fn sync(&self, position: u64) -> Result<(), Error> {
         if position > self.position()? {
-            let noted = self.meta.insert("position", position.to_be_bytes());
+            let noted = self.spaces()?.meta.insert("position", position.to_be_bytes());
             noted.map_err(|e| self.error("cannot write", e))?;
         }
         fail::point("outbox.sync");
-        self.db.persist(PersistMode::SyncData).map_err(|e| self.error("cannot sync", e))
+        self.spaces()?.db.persist(PersistMode::SyncData).map_err(|e| self.error("cannot sync", e))
     }
 
     /// The first item after a key that is of one of the kinds, or none yet.
@@ -157,7 +159,7 @@ impl Outbox {
         after: Option<ItemKey>,
         takes: &dyn Fn(ItemKind) -> bool,
     ) -> Result<Option<Item>, Error> {
-        for guard in self.items.range(row::after(after)..) {
+        for guard in self.spaces()?.items.range(row::after(after)..) {
             let (key, value) = guard.into_inner().map_err(|e| self.error("cannot read", e))?;
             match row::item_key(&key) {
                 Some((key, kind)) if takes(kind) => return self.item(key, kind, &value).map(Some),
@@ -175,7 +177,7 @@ impl Outbox {
                 let mut records = Vec::with_capacity(head.records.len());
                 for (run, epoch) in &head.records {
                     let place = [&row::run_key(run, *epoch)[..], &head.position.to_be_bytes()];
-                    let found = self.records.get(place.concat());
+                    let found = self.spaces()?.records.get(place.concat());
                     let found = found.map_err(|e| self.error("cannot read", e))?;
                     if let Some(bytes) = found {
                         records.push(self.unpack::<Stored>(&bytes)?.record);
@@ -194,7 +196,7 @@ impl Outbox {
         takes: &dyn Fn(ItemKind) -> bool,
     ) -> Result<u64, Error> {
         let mut count = 0;
-        for guard in self.items.range(row::after(after)..) {
+        for guard in self.spaces()?.items.range(row::after(after)..) {
             let key = guard.key().map_err(|e| self.error("cannot read", e))?;
             count += u64::from(row::item_key(&key).is_some_and(|(_, kind)| takes(kind)));
         }
@@ -216,7 +218,7 @@ impl Outbox {
         let first = row::run_key(run, epoch);
         let last = [&first[..], &position.to_be_bytes()].concat();
         let mut out = Vec::new();
-        for guard in self.records.range(first.to_vec()..=last) {
+        for guard in self.spaces()?.records.range(first.to_vec()..=last) {
             let bytes = guard.value().map_err(|e| self.error("cannot read", e))?;
             let stored: Stored = self.unpack(&bytes)?;
             out.push((stored.hour, stored.record));
@@ -226,14 +228,14 @@ impl Outbox {
 
     /// How far a sink has come.
     pub fn progress(&self, sink: &str) -> Result<Option<Progress>, Error> {
-        let bytes = self.cursors.get(sink).map_err(|e| self.error("cannot read", e))?;
+        let bytes = self.spaces()?.cursors.get(sink).map_err(|e| self.error("cannot read", e))?;
         bytes.map(|bytes| self.read_json(&bytes)).transpose()
     }
 
     /// Notes how far a sink has come.
     pub fn set_progress(&self, sink: &str, progress: &Progress) -> Result<(), Error> {
         let json = serde_json::to_vec(progress).expect("progress is plain JSON");
-        self.cursors.insert(sink, json).map_err(|e| self.error("cannot write", e))
+        self.spaces()?.cursors.insert(sink, json).map_err(|e| self.error("cannot write", e))
     }
 
     fn unpack<T: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Error> {

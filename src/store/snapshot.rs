@@ -50,22 +50,18 @@ fn clear(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The newest snapshot that is whole and of this version: its position and bytes.
-pub fn newest_valid(dir: &Path, version: &str) -> Result<Option<(Position, Vec<u8>)>, Error> {
-    newest_valid_below(dir, version, Position::MAX)
-}
-
-/// The same among those of smaller positions: when what the newest one rests on is damaged.
-pub fn newest_valid_below(
+/// The newest snapshot that is whole, of this version, and that `read` understands: its position
+/// and what was read. Others are passed over, whatever is wrong with them.
+pub fn newest<T>(
     dir: &Path,
     version: &str,
-    below: Position,
-) -> Result<Option<(Position, Vec<u8>)>, Error> {
-    let older = list(&dir.join("snap"))?.into_iter().filter(|found| found.0 < below);
-    for (position, path) in older {
-        let file = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        match check(file, version, position) {
-            Ok(bytes) => return Ok(Some((position, bytes))),
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<Option<(Position, T)>, Error> {
+    for (position, path) in list(&dir.join("snap"))? {
+        let bytes = std::fs::read(&path).map_err(|error| error.to_string());
+        let bytes = bytes.and_then(|file| Ok(check(file, version, position)?));
+        match bytes.and_then(|bytes| read(&bytes)) {
+            Ok(whole) => return Ok(Some((position, whole))),
             Err(why) => tracing::warn!(file = %path.display(), why, "a snapshot is passed over"),
         }
     }
@@ -151,6 +147,10 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
+    fn newest_valid(dir: &Path, version: &str) -> Result<Option<(Position, Vec<u8>)>, Error> {
+        newest(dir, version, |bytes| Ok(bytes.to_vec()))
+    }
+
     fn files(dir: &TempDir) -> Vec<Position> {
         list(&dir.path().join("snap")).expect("lists").into_iter().map(|pair| pair.0).collect()
     }
@@ -187,6 +187,30 @@ mod tests {
         std::fs::write(&path, &whole).expect("repair");
         let read = newest_valid(dir.path(), "v1").expect("reads");
         assert_eq!(read, Some((2, b"newer".to_vec())));
+    }
+
+    #[test]
+    fn one_that_nobody_understands_is_passed_over() {
+        let dir = TempDir::new().expect("dir");
+        save(dir.path(), "v", 1, b"older").expect("saves");
+        save(dir.path(), "v", 2, b"strange").expect("saves");
+        std::fs::create_dir(dir.path().join("snap/00000000000000000003.snap")).expect("a folder");
+        let read = |bytes: &[u8]| match bytes {
+            b"older" => Ok(7),
+            _ => Err("strange".to_owned()),
+        };
+        assert_eq!(newest(dir.path(), "v", read).expect("reads"), Some((1, 7)));
+    }
+
+    #[test]
+    fn what_two_of_this_version_cover_may_go() {
+        let dir = TempDir::new().expect("dir");
+        let at = |version: &str| covered(dir.path(), version).expect("lists");
+        save(dir.path(), "old", 3, b"three").expect("saves");
+        save(dir.path(), "new", 5, b"five").expect("saves");
+        assert_eq!((at("old"), at("new")), (0, 0));
+        save(dir.path(), "new", 9, b"nine").expect("saves");
+        assert_eq!((at("old"), at("new")), (0, 5));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The real binary under faults: killed at random and at every named point, on failing disks,
 //! with damaged files, under more load than it can take. What was acknowledged is there, once.
 
+mod disks;
 mod kills;
 #[path = "../support/load.rs"]
 mod load;
@@ -8,4 +9,6 @@ mod load;
 #[allow(dead_code)]
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/shim/mod.rs"]
+mod shim;
 mod world;

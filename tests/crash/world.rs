@@ -73,15 +73,30 @@ impl World {
 
     /// Sends a request, and says whether it was acknowledged.
     pub async fn send(&self, client: &mut TraceServiceClient<Channel>, number: u64) -> bool {
-        self.known.lock().expect("lock").open.insert(number);
+        self.sent(number);
         let sent = tokio::time::timeout(ANSWER, client.export(request(number, self.began))).await;
         let done = matches!(sent, Ok(Ok(_)));
         if done {
-            let mut known = self.known.lock().expect("lock");
-            known.open.remove(&number);
-            known.acknowledged.insert(number);
+            self.answered(number);
         }
         done
+    }
+
+    /// Notes that a request is on its way.
+    pub fn sent(&self, number: u64) {
+        self.known.lock().expect("lock").open.insert(number);
+    }
+
+    /// Notes that it was acknowledged.
+    pub fn answered(&self, number: u64) {
+        let mut known = self.known.lock().expect("lock");
+        known.open.remove(&number);
+        known.acknowledged.insert(number);
+    }
+
+    /// A number that was not sent yet.
+    pub fn fresh(&self) -> u64 {
+        self.next.fetch_add(1, SeqCst)
     }
 
     fn any(&self, random: &mut Random, of: impl Fn(&Known) -> &BTreeSet<u64>) -> Option<u64> {

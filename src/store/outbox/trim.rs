@@ -13,10 +13,11 @@ impl Outbox {
     /// ones; gives the key of the last one removed. Their cursors' sinks will not get them.
     pub fn trim(&self, before: Nanos, bytes_max: u64) -> Result<Option<ItemKey>, Error> {
         let failed = |e| self.error("cannot trim", e);
+        let spaces = self.spaces()?;
         let full = self.disk_bytes() > bytes_max;
-        let mut batch = self.db.batch();
+        let mut batch = spaces.db.batch();
         let mut last = None;
-        for (count, guard) in self.items.iter().enumerate() {
+        for (count, guard) in spaces.items.iter().enumerate() {
             let (key, value) = guard.into_inner().map_err(failed)?;
             let Some((place, kind)) = row::item_key(&key) else { continue };
             let (at, records) = self.age(kind, &value)?;
@@ -27,13 +28,13 @@ impl Outbox {
             }
             for (run, epoch) in records {
                 let run = row::run_key(&run, epoch);
-                batch.remove(&self.records, [&run[..], &place.position.to_be_bytes()].concat());
+                batch.remove(&spaces.records, [&run[..], &place.position.to_be_bytes()].concat());
             }
-            batch.remove(&self.items, key.to_vec());
+            batch.remove(&spaces.items, key.to_vec());
             last = Some(place);
         }
         if let Some(last) = last {
-            batch.insert(&self.meta, "trimmed", row::bytes_of(last, ItemKind::Event));
+            batch.insert(&spaces.meta, "trimmed", row::bytes_of(last, ItemKind::Event));
         }
         batch.commit().map_err(failed)?;
         Ok(last)
@@ -41,13 +42,15 @@ impl Outbox {
 
     /// The last item that was removed: a sink whose cursor is before it has missed something.
     pub fn trimmed(&self) -> Result<Option<ItemKey>, Error> {
-        let bytes = self.meta.get("trimmed").map_err(|e| self.error("cannot read", e))?;
+        let bytes = self.spaces()?.meta.get("trimmed").map_err(|e| self.error("cannot read", e))?;
         Ok(bytes.and_then(|bytes| row::item_key(&bytes)).map(|pair| pair.0))
     }
 
     /// Bytes on disk, fjall's journal not counted.
     pub fn disk_bytes(&self) -> u64 {
-        [&self.items, &self.records, &self.latest].iter().map(|space| space.disk_space()).sum()
+        let Ok(spaces) = self.spaces() else { return 0 };
+        let all = [&spaces.items, &spaces.records, &spaces.latest];
+        all.iter().map(|space| space.disk_space()).sum()
     }
 
     fn age(&self, kind: ItemKind, value: &[u8]) -> Result<(Nanos, Vec<(String, u32)>), Error> {

@@ -20,7 +20,7 @@ pub async fn show(State(state): State<WebState>) -> Markup {
 
 /// The page.
 pub fn page(view: &View, meter: &Meter, addresses: &Addresses, queue: Queue) -> Markup {
-    let ready = meter.ready.load(Relaxed);
+    let ready = meter.takes();
     let body = html! { section {
         div.title { h1 { "Pipeline" }
             span class=(if ready { "state live" } else { "state quiet" }) {

@@ -79,7 +79,13 @@ fn router() -> Router {
     let pages = WebState {
         view,
         meter,
-        addresses: Addresses { grpc: at.clone(), http: at.clone(), web: at },
+        addresses: Addresses {
+            grpc: at.clone(),
+            http: at.clone(),
+            web: at,
+            tls: false,
+            credentials: false,
+        },
         queue: Arc::new(Queue::default),
         series,
         effective: Arc::new(String::new),
