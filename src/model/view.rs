@@ -150,8 +150,12 @@ pub struct Counts {
     pub conflicting_traces: u64,
     /// Limits that were hit, by name.
     pub limits: BTreeMap<String, u64>,
-    /// Bytes of state, by part (gauge).
+    /// Bytes of state, by part; `sealed` is on disk, the rest in memory (gauge).
     pub bytes: BTreeMap<String, u64>,
+    /// How far back data is still counted right, in seconds of log time: the horizon, or less
+    /// while `limits.horizon_bytes_max` is reached (gauge).
+    #[serde(default)]
+    pub horizon_s: u64,
 }
 
 /// One experiment: arms × sites × metrics.

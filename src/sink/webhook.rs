@@ -51,7 +51,9 @@ pub struct Config {
 fn shown<S: serde::Serializer>(url: &str, out: S) -> Result<S::Ok, S::Error> {
     let whole = reqwest::Url::parse(url).ok().filter(|u| u.path() != "/" || u.query().is_some());
     let Some(mut bare) = whole else { return out.serialize_str(url) };
-    (bare.set_path("/"), bare.set_query(None), bare.set_fragment(None));
+    bare.set_path("/");
+    bare.set_query(None);
+    bare.set_fragment(None);
     out.serialize_str(&format!("{bare}(secret)"))
 }
 

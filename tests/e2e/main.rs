@@ -16,6 +16,8 @@ mod gate;
 mod load;
 mod pages;
 mod payload;
+// Not every help is needed in each test.
+#[allow(dead_code)]
 #[path = "../support/server.rs"]
 mod server;
 mod start;

@@ -8,5 +8,5 @@ mod panics;
 mod run;
 // Not every help of theirs is needed here.
 #[allow(dead_code)]
-#[path = "../e2e/server.rs"]
+#[path = "../support/server.rs"]
 mod server;

@@ -106,14 +106,13 @@ async fn history(
 /// Serves, and sends each second what its users do.
 async fn live(args: &Demo, core: Core, doors: Doors, mut traffic: Traffic) -> Result<()> {
     let clock = core.clock.clone();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut stopped = signal(SignalKind::interrupt())?;
     let server = Server::serve(core, doors).await?;
     what_next(args, &server)?;
     let mut feed = Feed::connect(server.addresses[0]).await?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut at = clock.now() - SECOND;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let stopped = tokio::signal::ctrl_c();
-    tokio::pin!(stopped);
     loop {
         tokio::select! {
             _ = second.tick() => {
@@ -121,7 +120,7 @@ async fn live(args: &Demo, core: Core, doors: Doors, mut traffic: Traffic) -> Re
                 feed.send(traffic.between(at, to)).await?;
                 at = to;
             }
-            _ = &mut stopped => break,
+            _ = stopped.recv() => break,
             _ = terminated.recv() => break,
         }
     }

@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 /// Said of a folder.
@@ -53,8 +54,8 @@ pub async fn run(client: &Client, args: &Watch, format: Format, first: Seen) -> 
     let mut due = tokio::time::interval(args.interval);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     due.reset();
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    // From here on, before anything is printed: who reads may interrupt at once.
+    let mut interrupted = signal(SignalKind::interrupt())?;
     let site = args.site.as_deref();
     let mut last = first;
     let mut gone = false;
@@ -68,14 +69,14 @@ pub async fn run(client: &Client, args: &Watch, format: Format, first: Seen) -> 
     loop {
         tokio::select! {
             _ = due.tick() => {}
-            _ = &mut interrupted => return Ok(ExitCode::from(INTERRUPTED)),
+            _ = interrupted.recv() => return Ok(ExitCode::from(INTERRUPTED)),
         }
         if is_closed() {
             return Ok(ExitCode::SUCCESS);
         }
         let answer = tokio::select! {
             answer = ask(client, &args.experiment) => answer,
-            _ = &mut interrupted => return Ok(ExitCode::from(INTERRUPTED)),
+            _ = interrupted.recv() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         match answer {
             Ok(seen) => {

@@ -23,7 +23,7 @@ use super::watch::assess::{ArmAssessment, Assessment, SiteAssessment};
 use crate::identify;
 use crate::model::canonical::{jcs, sha256_text};
 use crate::model::view::Counts;
-use crate::model::{Nanos, SetId, Sym, View};
+use crate::model::{Nanos, SECOND, SetId, Sym, View};
 use std::collections::BTreeMap;
 
 /// Runs that are shown as one: the set under which they are shown, and all that was folded in.
@@ -268,7 +268,15 @@ impl Engine {
             limits.insert("names_max".into(), self.dictionary.refused());
         }
         let (tallies, units) = self.tally.bytes();
-        let bytes = [("join", self.join.bytes()), ("tallies", tallies), ("units", units)];
+        let sealed = self.join.parts().bytes();
+        let bytes = [
+            ("join", self.join.bytes()),
+            ("sealed", sealed),
+            ("tallies", tallies),
+            ("units", units),
+        ];
+        let floor = self.log_time.saturating_sub(self.context.settings.horizon.0);
+        let known = self.log_time.saturating_sub(floor.max(self.join.floor()));
         Counts {
             observations: counts.observations.clone(),
             calls: gauge(census.calls),
@@ -286,6 +294,7 @@ impl Engine {
             conflicting_traces: census.conflicts.values().map(|n| gauge(*n)).sum(),
             limits,
             bytes: bytes.map(|(name, n)| (name.to_owned(), n)).into_iter().collect(),
+            horizon_s: known / SECOND,
         }
     }
 }

@@ -60,12 +60,14 @@ fn waiting(view: &View) -> Vec<(&'static str, String)> {
     vec![
         ("calls parked for their arm, unit or prompt", number(counts.parked)),
         ("scores that wait for their call", number(counts.waiting_scores)),
+        ("how far back what comes late is counted", human::age(counts.horizon_s as f64)),
     ]
 }
 
 fn memory(view: &View) -> Vec<(&str, String)> {
     let known = |part: &str| match part {
         "join" => "young traces, to join what belongs together",
+        "sealed" => "older traces, on disk",
         "tallies" => "sums of metrics",
         "units" => "register of units",
         _ => "",
