@@ -1,7 +1,7 @@
 //! `auth:` of the config: which credentials there are, whose they are and what they allow.
 
 use super::token::Hash;
-use super::{DEFAULT_TENANT, Role};
+use super::{DEFAULT_TENANT, Role, oidc};
 use crate::model::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// Clients by a name in their certificate; needs `tls.client_ca`.
     pub clients: Vec<Client>,
+    /// Providers of OpenID Connect whose JWTs are taken as bearer tokens.
+    pub oidc: Vec<oidc::Config>,
     /// What a request without credentials may do, as the tenant `default`: nothing as soon as
     /// there are credentials, everything without any.
     pub anonymous: Option<Vec<Role>>,
@@ -72,7 +74,7 @@ impl Config {
     }
 
     fn has_credentials(&self) -> bool {
-        !(self.tokens.is_empty() && self.clients.is_empty())
+        !(self.tokens.is_empty() && self.clients.is_empty() && self.oidc.is_empty())
     }
 
     /// What is wrong with it: the key, and what to do. A credential of a tenant that is not
@@ -90,6 +92,7 @@ impl Config {
                 faults.push((format!("clients[{at}].san"), what));
             }
         }
+        self.oidc_faults(tenants, &mut faults);
         for (key, tenant, roles) in self.grants() {
             if !tenants.contains(tenant) {
                 let what = format!("\"{tenant}\" is not declared under tenants");
@@ -117,6 +120,22 @@ impl Config {
                 faults.push((format!("{key}.sha256"), what.into()));
             } else if !hashes.insert(hash.to_ascii_lowercase()) {
                 faults.push((format!("{key}.sha256"), "is the same as another token's".into()));
+            }
+        }
+    }
+
+    fn oidc_faults(&self, tenants: &BTreeSet<&str>, faults: &mut Faults) {
+        let mut issuers = BTreeSet::new();
+        for (at, issuer) in self.oidc.iter().enumerate() {
+            let key = format!("oidc[{at}]");
+            faults
+                .extend(issuer.faults().into_iter().map(|(k, what)| (format!("{key}.{k}"), what)));
+            if !issuers.insert(&issuer.issuer) {
+                faults.push((format!("{key}.issuer"), "is there twice".into()));
+            }
+            if let Some(tenant) = issuer.fixed_tenant().filter(|name| !tenants.contains(name)) {
+                let what = format!("\"{tenant}\" is not declared under tenants");
+                faults.push((format!("{key}.tenant"), what));
             }
         }
     }

@@ -7,6 +7,8 @@
 
 mod config;
 mod guard;
+mod jwks;
+pub mod oidc;
 mod origin;
 mod policy;
 mod refusal;

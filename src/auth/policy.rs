@@ -1,5 +1,6 @@
 //! The credentials in force, and whom those of a request name.
 
+use super::oidc::{Issuer, Wrong};
 use super::origin::Hosts;
 use super::refusal::Refusal;
 use super::token::Hash;
@@ -18,6 +19,7 @@ pub struct Policy {
     on: bool,
     tokens: Vec<(Hash, Identity)>,
     clients: Vec<(String, Identity)>,
+    issuers: Vec<Issuer>,
     anonymous: Roles,
     pub(super) hosts: Hosts,
 }
@@ -43,6 +45,7 @@ impl Policy {
             on: config.is_on(),
             tokens: tokens.collect(),
             clients: clients.collect(),
+            issuers: config.oidc.iter().map(Issuer::new).collect(),
             anonymous: Roles::of(config.anonymous.as_deref().unwrap_or_default()),
             hosts: Hosts::new(hosts),
         }
@@ -60,7 +63,10 @@ impl Policy {
         if let Some(value) = given.next() {
             let token = bearer(value).filter(|_| given.next().is_none());
             let token = token.ok_or(Refusal::unauthenticated(INVALID))?;
-            return self.of_token(&token).ok_or(Refusal::unauthenticated(INVALID));
+            return match self.of_token(&token) {
+                Some(identity) => Ok(identity),
+                None => self.of_jwt(&token).await,
+            };
         }
         if let Some(identity) = parts.extensions.get::<Peer>().and_then(|peer| self.of_peer(peer)) {
             return Ok(identity);
@@ -81,6 +87,18 @@ impl Policy {
             }
         }
         found.cloned()
+    }
+
+    /// By the provider that a JWT names. Only one that is known is ever asked for keys.
+    async fn of_jwt(&self, token: &str) -> Result<Identity, Refusal> {
+        let Some(issuer) = self.issuers.iter().find(|issuer| issuer.is_named(token)) else {
+            return Err(Refusal::unauthenticated(INVALID));
+        };
+        issuer.identify(token).await.map_err(|wrong| match wrong {
+            Wrong::Invalid => Refusal::unauthenticated(INVALID),
+            Wrong::Nobody => Refusal::forbidden("the token names no tenant"),
+            Wrong::Later => Refusal::later("the keys that tokens are checked with cannot be had"),
+        })
     }
 
     /// The first client of the config that the certificate names.

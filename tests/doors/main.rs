@@ -3,6 +3,7 @@
 
 mod ask;
 mod browsers;
+mod oidc;
 mod routes;
 mod server;
 mod tls;
