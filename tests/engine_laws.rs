@@ -93,13 +93,29 @@ fn world() -> impl Strategy<Value = World> {
     prop::collection::vec(trace_parts(), 1..8).prop_map(|traces| {
         let mut out = Vec::new();
         for (number, parts) in traces.into_iter().enumerate() {
-            build(number as u128 + 1, &parts, &mut out);
+            build(number as u128 + 1, BASE, &parts, &mut out);
         }
         World { observations: out }
     })
 }
 
-fn build(number: u128, (pieces, assignments, scores): &TraceParts, out: &mut Vec<Observation>) {
+/// A world of another time whose traces have other ids.
+fn world_later(first: u128, base: Nanos) -> impl Strategy<Value = World> {
+    prop::collection::vec(trace_parts(), 1..6).prop_map(move |traces| {
+        let mut out = Vec::new();
+        for (number, parts) in traces.into_iter().enumerate() {
+            build(number as u128 + first, base, &parts, &mut out);
+        }
+        World { observations: out }
+    })
+}
+
+fn build(
+    number: u128,
+    base: Nanos,
+    (pieces, assignments, scores): &TraceParts,
+    out: &mut Vec<Observation>,
+) {
     let trace = TraceId(number << 64 | 0xabc);
     let span = |at: usize| SpanId(at as u64 + 1);
     for (at, piece) in pieces.iter().enumerate() {
@@ -109,7 +125,7 @@ fn build(number: u128, (pieces, assignments, scores): &TraceParts, out: &mut Vec
             5 => SpanId(999),
             _ => SpanId::NONE,
         };
-        let end = BASE + number as u64 * 40 * SECOND + u64::from(piece.millis) * 1_000_000;
+        let end = base + number as u64 % 100 * 40 * SECOND + u64::from(piece.millis) * 1_000_000;
         let place = Place { trace, span: span(at), parent, end };
         out.push(observe(piece, place));
     }
@@ -123,7 +139,7 @@ fn build(number: u128, (pieces, assignments, scores): &TraceParts, out: &mut Vec
             arm: Sym::of(arm),
             unit: None,
             source: Source::FlagSpanEvent,
-            time: BASE + number as u64 * 40 * SECOND,
+            time: base + number as u64 % 100 * 40 * SECOND,
             assigned_ppm: None,
             service: Sym::of("svc"),
         }));
@@ -146,7 +162,7 @@ fn build(number: u128, (pieces, assignments, scores): &TraceParts, out: &mut Vec
             },
             annotator: Sym::NONE,
             id: u64::from(*version) * 8 + u64::from(*value),
-            time: BASE + u64::from(*version),
+            time: base + u64::from(*version),
             picked_ppm: None,
         }));
     }
@@ -709,5 +725,87 @@ proptest! {
         }
         halted.finish();
         prop_assert_eq!(straight, halted.engine.state().expect("state"));
+    }
+}
+
+// ---- a real horizon, and clocks that jump ----
+
+const DAY: Nanos = 86_400 * SECOND;
+/// Shorter than a jump: what was before it is beyond the horizon after it.
+const HORIZON: Nanos = DAY / 2;
+
+/// `ARMSPAN_CASES` generated cases, or a few.
+fn cases() -> u32 {
+    std::env::var("ARMSPAN_CASES").map_or(300, |text| text.parse().expect("a number"))
+}
+
+fn ends(one: &Observation) -> Option<Nanos> {
+    match one {
+        Observation::Call(call) => Some(call.place.end),
+        Observation::Facets(facets) => Some(facets.place.end),
+        Observation::Link(link) => Some(link.place.end),
+        _ => None,
+    }
+}
+
+/// Batches of the earlier world; then the clock jumps a day ahead, and those that are too late
+/// come between those of the later world. Every few batches the clock goes back a day.
+fn jump(
+    words: &[Observation],
+    earlier: &[Vec<Observation>],
+    too_late: &[Vec<Observation>],
+    later: &[Vec<Observation>],
+    back: usize,
+) -> Fold {
+    let mut settings = settings();
+    let mut fold = Fold::new(settings.clone());
+    settings.horizon.0 = HORIZON;
+    let json = serde_json::to_string(&settings).expect("JSON");
+    fold.push(BASE, Body::Config(json));
+    fold.push(BASE, Body::Batch(encode(words)));
+    let stamp = |base: Nanos, n: usize| {
+        let stamp = base + n as u64 * 7 * SECOND;
+        if n % 5 == back { stamp - DAY } else { stamp }
+    };
+    for (n, batch) in earlier.iter().enumerate() {
+        fold.push(stamp(BASE, n), Body::Batch(encode(batch)));
+    }
+    fold.push(BASE + DAY, Body::Tick);
+    for n in 0..too_late.len().max(later.len()) {
+        for batch in [too_late.get(n), later.get(n)].into_iter().flatten() {
+            fold.push(stamp(BASE + DAY, n), Body::Batch(encode(batch)));
+        }
+    }
+    fold.finish();
+    fold
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Beyond the horizon comes what was counted already, a part of it or all, and what nobody has
+    /// seen and is older still.
+    #[test]
+    fn beyond_the_horizon_all_is_late_and_the_rest_is_exact(
+        world in world(),
+        older in world_later(201, BASE - DAY),
+        newer in world_later(101, BASE + DAY),
+        order in prop::collection::vec(any::<u32>(), 1..40),
+        cuts in prop::collection::vec(0usize..17, 1..9),
+        again in 1u32..4,
+        back in 0usize..8,
+    ) {
+        let (earlier, later) = (delivery(&world, &order, &cuts), delivery(&newer, &order, &cuts));
+        let keep = |(at, _): &(usize, &Observation)| order[at % order.len()] % 3 < again;
+        let repeated = world.observations.iter().enumerate().filter(keep).map(|pair| pair.1);
+        let observations: Vec<_> = repeated.chain(&older.observations).cloned().collect();
+        let too_late = delivery(&World { observations }, &order, &cuts);
+        let words = definitions(&world.observations);
+        let fold = jump(&words, &earlier, &too_late, &later, back);
+        let got = table_of(fold.engine.tally(), fold.engine.dictionary());
+        let in_time = [earlier.concat(), later.concat()].concat();
+        prop_assert_eq!(&got, &oracle(&in_time), "all that came in time, once");
+        let late = too_late.iter().flatten().filter(|one| ends(one).is_some()).count() as u64;
+        prop_assert_eq!(fold.engine.view().counts.late, late, "all the rest is late");
     }
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Snapshots, segments and what goes of them, all small and often.
+/// Snapshots, segments, what goes of them and what leaves memory, all small and often.
 const CONFIG: &str = "assignment_wait: 1s\nmatures_after: 0s\n\
     experiments: {load: {control: A}}\nsnapshot: {every: 1s}\n\
-    log: {segment_bytes: 1MiB, keep_bytes_max: 1MiB}\n";
+    log: {segment_bytes: 1MiB, keep_bytes_max: 1MiB}\n\
+    limits: {join_bytes_max: 64KiB, unit_cache_bytes: 4KiB}\n";
 /// Kills of one folder: what it holds stays small.
 const PER_FOLDER: u64 = 28;
 /// How long a process may take to come to the point where it dies.

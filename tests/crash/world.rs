@@ -49,7 +49,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Arc<World> {
-        Arc::new(World { began: now(), next: AtomicU64::new(0), known: Mutex::default() })
+        World::after(0)
+    }
+
+    /// Whose requests begin with this number.
+    pub fn after(first: u64) -> Arc<World> {
+        Arc::new(World { began: now(), next: AtomicU64::new(first), known: Mutex::default() })
     }
 
     /// New requests, with pauses, until one fails: the server is gone.

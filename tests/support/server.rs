@@ -23,8 +23,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("address").port()
 }
 
+/// The binary of this build, or another one that `ARMSPAN_BIN` names.
+fn binary() -> PathBuf {
+    let named = std::env::var_os("ARMSPAN_BIN").map(PathBuf::from);
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_armspan").into())
+}
+
 pub fn armspan(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_armspan")).args(words).output().expect("armspan runs")
+    Command::new(binary()).args(words).output().expect("armspan runs")
 }
 
 /// `serve` on these ports.
@@ -36,7 +42,7 @@ pub fn command(folder: &Path, ports: [u16; 3]) -> Command {
 pub fn command_with(folder: &Path, ports: [u16; 3], text: &str) -> Command {
     let config = folder.join("armspan.yaml");
     std::fs::write(&config, text).expect("config");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_armspan"));
+    let mut command = Command::new(binary());
     command.arg("serve").arg("--config").arg(config).arg("--data").arg(folder.join("data"));
     for (name, port) in ["grpc", "http", "web"].into_iter().zip(ports) {
         command.arg(format!("--listen-{name}")).arg(format!("127.0.0.1:{port}"));
