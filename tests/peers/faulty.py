@@ -47,7 +47,7 @@ class Faulty:
         self.mode, self.share = mode, share
 
     def handle(self, request):
-        body = request.rfile.read(int(request.headers.get("content-length") or 0))
+        body = self.body(request)
         mode = self.mode if self.dice.random() < self.share else "pass"
         self.seen[mode] += 1
         if mode == "down":
@@ -69,11 +69,25 @@ class Faulty:
             return
         self.answer(request, status, headers, answer)
 
+    @staticmethod
+    def body(request):
+        if request.headers.get("transfer-encoding", "").lower() != "chunked":
+            return request.rfile.read(int(request.headers.get("content-length") or 0))
+        whole = b""
+        while size := int(request.rfile.readline().split(b";")[0], 16):
+            whole += request.rfile.read(size)
+            request.rfile.readline()
+        request.rfile.readline()
+        return whole
+
     def ask(self, request, body):
         connection = http.client.HTTPConnection(*self.upstream, timeout=60)
         connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
         for name, value in request.headers.items():
-            connection.putheader(name, value)
+            if name.lower() != "transfer-encoding":
+                connection.putheader(name, value)
+        if "content-length" not in request.headers and body:
+            connection.putheader("content-length", str(len(body)))
         connection.endheaders(body)
         answer = connection.getresponse()
         content = answer.read()
