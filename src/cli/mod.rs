@@ -6,7 +6,7 @@ pub mod args;
 mod check;
 mod client;
 mod compare;
-mod cores;
+
 pub mod demo;
 mod doctor;
 mod dry_run;
@@ -14,6 +14,7 @@ mod examples;
 mod explain;
 mod export;
 mod gate;
+mod limits;
 mod man;
 mod plan;
 pub mod print;
@@ -44,7 +45,7 @@ pub const DISK_FAILED: u8 = 74;
 
 /// Runs a command to its end.
 pub fn run(args: &Args) -> ExitCode {
-    cores::forbid();
+    limits::set();
     match dispatch(args) {
         Ok(code) => code,
         // A reader that has seen enough, such as `head`, is no error.

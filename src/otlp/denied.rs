@@ -33,7 +33,7 @@ pub enum Denied {
     #[error("content type must be application/x-protobuf or application/json")]
     ContentType,
     /// Too many requests are being worked on.
-    #[error("too many bytes of requests are in flight; come back in a second")]
+    #[error("too many requests, or bytes of them, are in flight; come back in a second")]
     Full,
     /// The body did not arrive in time.
     #[error("the request's body did not arrive in time")]

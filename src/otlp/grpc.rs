@@ -96,7 +96,8 @@ fn unframe(body: Bytes) -> Result<(bool, Bytes), Denied> {
     Ok((prefix[0] == 1, body.slice(PREFIX..)))
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request says that it is one of gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let rest = value.and_then(|value| value.strip_prefix(b"application/grpc"));
     // gRPC-Web has another framing.
@@ -150,6 +151,11 @@ fn deny(denied: &Denied) -> Response {
     let mut response = status.into_http::<Body>();
     response.headers_mut().insert("grpc-accept-encoding", ACCEPTED);
     response
+}
+
+/// There are too many requests at once.
+pub(super) fn full() -> Response {
+    deny(&Denied::Full)
 }
 
 async fn wrong_port() -> Response {

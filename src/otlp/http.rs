@@ -158,6 +158,11 @@ impl Form {
     }
 }
 
+/// There are too many requests at once.
+pub(super) fn full(headers: &HeaderMap) -> Response {
+    Form::of(headers).unwrap_or(Form::Json).deny(&Denied::Full)
+}
+
 async fn wrong_method(headers: HeaderMap) -> Response {
     let form = Form::of(&headers).unwrap_or(Form::Json);
     let message = "only POST is allowed here";

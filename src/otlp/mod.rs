@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod inflate;
 pub mod json;
+mod seats;
 mod serve;
 mod wire;
 

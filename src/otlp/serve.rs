@@ -1,28 +1,38 @@
 //! Serves a router on a listener, HTTP/1.1 and HTTP/2, until it is told to stop; then lets the
-//! requests that run come to their end.
+//! requests that run come to their end. What strangers can make it hold is bounded: places of
+//! connections and requests, buffers, headers, frames and time.
 
+use super::seats::{Seat, Seats};
+use super::{grpc, http as http_door};
 use crate::auth::Tls;
-use axum::Router;
+use axum::body::{Bytes, HttpBody};
+use axum::response::Response;
+use axum::{BoxError, Router};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tower::{Service, ServiceExt};
 
-/// Connections at once; above, new ones wait in the system's backlog.
-const CONNECTIONS_MAX: usize = 4096;
-/// Streams of one HTTP/2 connection.
-const STREAMS_MAX: u32 = 256;
+/// Streams of one HTTP/2 connection. All of them, with their headers, may come before the first one
+/// is looked at.
+const STREAMS_MAX: u32 = 64;
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
-const FRAME_BYTES: u32 = 1 << 20;
-const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Of a frame: each connection holds one that is not yet whole.
+const FRAME_BYTES: u32 = 16 << 10;
+/// What an HTTP/1.1 connection holds that is not yet read: the head of a request, or some body.
+const BUFFER_BYTES: usize = 32 << 10;
+const HEADER_LIST_BYTES_MAX: u32 = 8 << 10;
 /// How long the first byte of a connection, and the head of an HTTP/1.1 request, may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -51,57 +61,96 @@ pub async fn serve_tls(
 ) {
     let builder = builder();
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let seats = Seats::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener) => accepted,
             () = &mut shutdown => break,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some(stream) = accepted else { continue };
+        let seat = seats.take();
         let (router, tls) = (router.clone(), tls.clone());
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
-            // One that connects and says nothing must not keep its place for ever.
-            if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
-                return;
+            let conversation = converse(&builder, stream, router, tls, seat.clone(), watcher);
+            tokio::select! {
+                () = conversation => {}
+                () = seat.needed() => {}
             }
-            match tls {
-                None => speak(&builder, stream, router, watcher).await,
-                Some(tls) => {
-                    if let Some((stream, peer)) = tls.greet(stream).await {
-                        let router = router.layer(axum::Extension(peer));
-                        speak(&builder, stream, router, watcher).await;
-                    }
-                }
-            }
-            drop(place);
         });
     }
     drop(listener);
     let _ = timeout(drain, graceful.shutdown()).await;
 }
 
+async fn converse(
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    seat: Arc<Seat>,
+    watcher: Watcher,
+) {
+    // One that connects and says nothing must not keep its place for ever.
+    if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
+        return;
+    }
+    match tls {
+        None => speak(builder, stream, router, seat, watcher).await,
+        Some(tls) => {
+            if let Some((stream, peer)) = tls.greet(stream).await {
+                let router = router.layer(axum::Extension(peer));
+                speak(builder, stream, router, seat, watcher).await;
+            }
+        }
+    }
+}
+
 async fn speak(
     builder: &Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    seat: Arc<Seat>,
     watcher: Watcher,
 ) {
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(seated(router, seat));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     // A client that breaks off, or speaks no HTTP, is no matter of ours.
     let _ = watcher.watch(connection).await;
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+/// The router for one connection: while a request runs, its place is busy.
+fn seated<B>(
+    router: Router,
+    seat: Arc<Seat>,
+) -> impl Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    tower::service_fn(move |request: Request<B>| {
+        let (router, begun) = (router.clone(), seat.begin());
+        async move {
+            let Some((_running, reading)) = begun else { return Ok(come_back(request.headers())) };
+            // The body takes the mark along, and drops it when it was read.
+            let marked = move |frame| {
+                let _ = &reading;
+                frame
+            };
+            router.oneshot(request.map(|body| body.map_frame(marked))).await
+        }
+    })
+}
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+fn come_back(headers: &HeaderMap) -> Response {
+    if grpc::is_grpc(headers) { grpc::full() } else { http_door::full(headers) }
+}
+
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
             let _ = stream.set_nodelay(true);
-            Some((stream, place))
+            Some(stream)
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
@@ -113,7 +162,11 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
