@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// Bytes after which a day's file is followed by another one.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
+/// Bytes of all files in the data folder; above, the oldest go.
+const KEEP_BYTES_MAX: u64 = 4 << 30;
+
 /// Settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +28,11 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Bytes of all its files, above which the oldest are removed; when absent, 4 GiB in the data
+    /// folder, and any number in a folder of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(skip)]
+    pub keep_bytes_max: Option<u64>,
 }
 
 /// Why records could not be written. Nothing of the batch's last line is left in the file.
@@ -40,6 +48,7 @@ pub struct Error {
 pub struct Jsonl {
     dir: PathBuf,
     bytes_max: u64,
+    keep_bytes_max: u64,
     name: Name,
     file: Option<File>,
     bytes: u64,
@@ -93,7 +102,10 @@ impl Settings for Config {
 
     fn open(&self, around: &Around) -> Result<Box<dyn Sink>, Failure> {
         let opened = Jsonl::open(self.dir.as_deref().unwrap_or(&around.data));
-        Ok(Box::new(opened.map_err(|error| Failure::later(error.to_string()))?))
+        let mut sink = opened.map_err(|error| Failure::later(error.to_string()))?;
+        let in_data = if self.dir.is_none() { KEEP_BYTES_MAX } else { u64::MAX };
+        sink.keep_bytes_max = self.keep_bytes_max.unwrap_or(in_data);
+        Ok(Box::new(sink))
     }
 }
 
@@ -134,7 +146,8 @@ impl Jsonl {
             }
         }
         let name = names.last().cloned().unwrap_or_default();
-        let mut sink = Jsonl { dir, bytes_max, name, file: None, bytes: 0, cursor };
+        let keep_bytes_max = u64::MAX;
+        let mut sink = Jsonl { dir, bytes_max, keep_bytes_max, name, file: None, bytes: 0, cursor };
         if !sink.name.day.is_empty() {
             sink.open_file()?;
         }
@@ -194,6 +207,25 @@ impl Jsonl {
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(at)?;
         self.bytes = file.metadata().map_err(at)?.len();
         self.file = Some(file);
+        self.trim().map_err(at)
+    }
+
+    /// Removes the oldest files while all of them together have too many bytes.
+    fn trim(&self) -> io::Result<()> {
+        let mut sizes = Vec::new();
+        for name in names(&self.dir)? {
+            let path = self.dir.join(name.text());
+            sizes.push((std::fs::metadata(&path)?.len(), path, name));
+        }
+        let mut bytes: u64 = sizes.iter().map(|size| size.0).sum();
+        for (size, path, name) in sizes {
+            if bytes <= self.keep_bytes_max || name == self.name {
+                break;
+            }
+            std::fs::remove_file(&path)?;
+            tracing::warn!(file = %path.display(), "run records too many: an old file was removed");
+            bytes -= size;
+        }
         Ok(())
     }
 }
@@ -347,6 +379,27 @@ mod tests {
         let texts: Vec<String> =
             names(&dir.path().join("runs")).expect("names").iter().map(Name::text).collect();
         assert_eq!(texts, ["2026-11-23.jsonl", "2026-11-23.1.jsonl", "2026-11-24.jsonl"]);
+    }
+
+    #[test]
+    fn the_oldest_files_go_when_all_are_too_large() {
+        let dir = tempfile::tempdir().expect("folder");
+        let size = records_jsonl(&batch()[..2]).len() as u64;
+        let mut sink = Jsonl::with_size(dir.path(), size).expect("open");
+        sink.keep_bytes_max = 2 * size;
+        sink.write(&batch()).expect("written");
+        sink.write(&[record("aa", 9, TUESDAY)]).expect("written");
+        let texts = || -> Vec<String> {
+            names(&dir.path().join("runs")).expect("names").iter().map(Name::text).collect()
+        };
+        assert_eq!(texts(), ["2026-11-23.jsonl", "2026-11-23.1.jsonl", "2026-11-24.jsonl"]);
+        sink.keep_bytes_max = size;
+        sink.write(&[record("aa", 11, "2026-11-25T00:00:01Z")]).expect("written");
+        assert_eq!(texts(), ["2026-11-24.jsonl", "2026-11-25.jsonl"]);
+        // The cursor is in what is left.
+        drop(sink);
+        let mut sink = Jsonl::open(dir.path()).expect("open");
+        assert_eq!(sink.write(&[record("aa", 11, "2026-11-25T00:00:01Z")]).expect("written"), 0);
     }
 
     #[test]

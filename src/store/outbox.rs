@@ -25,6 +25,7 @@ use row::{Head, Stored};
 use spaces::{Slot, Spaces};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
 
 /// Bytes of cached blocks.
@@ -39,6 +40,8 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 pub struct Outbox {
     path: Arc<PathBuf>,
     slot: Arc<Slot>,
+    /// What was removed is being given back.
+    compacting: Arc<AtomicBool>,
     /// The key of the last item.
     newest: watch::Sender<Option<ItemKey>>,
 }
@@ -58,7 +61,7 @@ impl Outbox {
     fn over(slot: Slot) -> Result<Self, Error> {
         let newest = watch::Sender::new(None);
         let path = Arc::new(slot.path().to_owned());
-        let outbox = Outbox { path, slot: Arc::new(slot), newest };
+        let outbox = Outbox { path, slot: Arc::new(slot), compacting: Arc::default(), newest };
         outbox.tell_newest()?;
         Ok(outbox)
     }

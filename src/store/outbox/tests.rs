@@ -125,3 +125,38 @@ fn a_damaged_outbox_says_so() {
     let error = Outbox::open(dir.path()).map(|_| ()).expect_err("a file is there");
     assert!(error.to_string().contains("outbox"), "{error}");
 }
+
+#[test]
+fn too_many_bytes_go_and_the_newest_stay() {
+    let dir = TempDir::new().expect("dir");
+    let outbox = Outbox::open(dir.path()).expect("opens");
+    // Names that do not compress: each event has a few kilobytes.
+    let noise = |seed: u64| -> String {
+        let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut next = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            format!("{x:016x}")
+        };
+        (0..256).map(|_| next()).collect()
+    };
+    for position in 1..4_000u64 {
+        outbox.put(position, &[event(&noise(position))], None).expect("puts");
+    }
+    outbox.sync(4_000).expect("syncs");
+    let bound = 2 << 20;
+    while outbox.disk_bytes() <= bound {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut rounds = 0;
+    while outbox.disk_bytes() > bound {
+        outbox.trim(0, bound).expect("trims");
+        rounds += 1;
+        assert!(rounds < 100, "{} bytes", outbox.disk_bytes());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let left = all(&outbox);
+    assert_eq!(left.last().expect("the newest").key.position, 3_999);
+    assert!(left.len() > 300 && left.len() < 3_000, "{} of 3,999 stay", left.len());
+}

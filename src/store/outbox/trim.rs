@@ -4,9 +4,10 @@ use super::row::{self, Head};
 use super::{Error, Outbox};
 use crate::model::Nanos;
 use crate::model::delivery::{Event, ItemKey, ItemKind};
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Items looked at in one go: trimming comes again.
-const BATCH: usize = 1_024;
+const BATCH: usize = 4_096;
 
 impl Outbox {
     /// Removes items from before a time and, while all of it takes more than `bytes_max`, older
@@ -14,22 +15,29 @@ impl Outbox {
     pub fn trim(&self, before: Nanos, bytes_max: u64) -> Result<Option<ItemKey>, Error> {
         let failed = |e| self.error("cannot trim", e);
         let spaces = self.spaces()?;
-        let full = self.disk_bytes() > bytes_max;
+        let mut too_many = match self.compacting.load(SeqCst) {
+            true => 0,
+            false => self.disk_bytes().saturating_sub(bytes_max),
+        };
+        let was_too_many = too_many > 0;
         let mut batch = spaces.db.batch();
         let mut last = None;
         for (count, guard) in spaces.items.iter().enumerate() {
             let (key, value) = guard.into_inner().map_err(failed)?;
             let Some((place, kind)) = row::item_key(&key) else { continue };
             let (at, records) = self.age(kind, &value)?;
-            // When bytes are short, a sixteenth of a batch goes, and space is looked at again.
-            let short = full && count < BATCH / 16;
-            if count >= BATCH || !(at < before || short) {
+            if count >= BATCH || at >= before && too_many == 0 {
                 break;
             }
+            let mut bytes = value.len() as u64;
             for (run, epoch) in records {
                 let run = row::run_key(&run, epoch);
-                batch.remove(&spaces.records, [&run[..], &place.position.to_be_bytes()].concat());
+                let key = [&run[..], &place.position.to_be_bytes()].concat();
+                let size = spaces.records.size_of(&key).map_err(failed)?;
+                bytes += u64::from(size.unwrap_or(0));
+                batch.remove(&spaces.records, key);
             }
+            too_many = too_many.saturating_sub(bytes);
             batch.remove(&spaces.items, key.to_vec());
             last = Some(place);
         }
@@ -37,7 +45,32 @@ impl Outbox {
             batch.insert(&spaces.meta, "trimmed", row::bytes_of(last, ItemKind::Event));
         }
         batch.commit().map_err(failed)?;
+        if was_too_many {
+            self.compact();
+        }
         Ok(last)
+    }
+
+    /// What was removed gives its bytes back only when tables are written anew; until it has, more
+    /// would be removed than needs to be.
+    fn compact(&self) {
+        let Ok(spaces) = self.spaces() else { return };
+        let compacting = self.compacting.clone();
+        compacting.store(true, SeqCst);
+        let work = move || {
+            for space in [&spaces.items, &spaces.records] {
+                let done = space.rotate_memtable_and_wait().and_then(|()| space.major_compact());
+                if let Err(error) = done {
+                    tracing::error!(%error, "the outbox could not be made smaller");
+                }
+            }
+            compacting.store(false, SeqCst);
+        };
+        let thread = std::thread::Builder::new().name("outbox-compact".into());
+        if let Err(error) = thread.spawn(work) {
+            self.compacting.store(false, SeqCst);
+            tracing::error!(%error, "the outbox could not be made smaller");
+        }
     }
 
     /// The last item that was removed: a sink whose cursor is before it has missed something.
