@@ -143,7 +143,8 @@ fn received(meter: &Meter) -> Received {
         flags_without_variant: meter.flags_without_variant.load(Relaxed),
         requests_ok: meter.requests_ok.load(Relaxed),
         requests_bad: meter.requests_bad.load(Relaxed),
-        requests_refused: meter.requests_refused.load(Relaxed),
+        requests_refused: meter.requests_refused.load(Relaxed)
+            + meter.requests_over_quota.load(Relaxed),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Composition: opens log and store, starts the engine's thread and the doors, drains.
 
 pub mod clock;
+mod doors;
 pub mod driver;
 pub mod export;
 pub mod files;
@@ -14,6 +15,7 @@ mod record;
 pub mod replay;
 pub mod server;
 pub mod telemetry;
+mod tenants;
 mod web;
 
 /// By what a snapshot can be read: the version of the bytes of state.

@@ -3,12 +3,14 @@
 //! engine.
 
 use super::clock::{TurnClock, WallClock};
+pub use super::doors::Doors;
 use super::driver::{Ask, Driver, Snapshots};
 use super::export::{Exports, Shared};
 use super::folder;
 use super::open::{self, Data};
+use super::tenants::{Metered, Others};
 use crate::api::{ApiState, Items, Outgoing};
-use crate::auth::{self, DEFAULT_TENANT, Door, Guard, Policy, guarded};
+use crate::auth::{self, Door, Guard, Policy, Quota, guarded};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::LocalLog;
@@ -22,13 +24,11 @@ use crate::store;
 use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
-use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -55,6 +55,7 @@ pub struct Core {
     pub effective: Arc<ArcSwap<String>>,
     /// What sinks get.
     pub outbox: store::Outbox,
+    quota: Arc<Quota>,
     exports: Exports,
     outgoing: Outgoing,
     applied: watch::Receiver<Position>,
@@ -63,19 +64,13 @@ pub struct Core {
     _lock: store::Lock,
 }
 
-/// Addresses that are bound but not served yet.
-pub struct Doors {
-    grpc: TcpListener,
-    http: TcpListener,
-    web: TcpListener,
-}
-
 /// A running server.
 pub struct Server {
     /// The inside.
     pub core: Core,
     /// Where it listens: gRPC, HTTP, web.
     pub addresses: [SocketAddr; 3],
+    others: Others,
     guard: Arc<Guard>,
     stop: watch::Sender<bool>,
     serving: JoinSet<()>,
@@ -134,7 +129,8 @@ impl Core {
             meter,
             clock,
             view,
-            effective: Arc::new(ArcSwap::from_pointee(config.effective())),
+            quota: Arc::new(Quota::new(config.rates)),
+            effective: Arc::new(ArcSwap::from_pointee(config.shown())),
             config,
             outgoing: Outgoing::new(items(&outbox), applied.clone()),
             outbox,
@@ -202,6 +198,7 @@ impl Core {
     /// The receiver of the doors, which passes requests on when the config says so.
     fn door(&self) -> Result<Arc<Receiver>> {
         let receiver = self.new_receiver(self.clock.clone(), self.config.settings().horizon.0);
+        let receiver = receiver.within(self.quota.clone());
         Ok(Arc::new(match &self.config.forward {
             Some(to) => {
                 let to = Forwarder::new(to, self.meter.clone()).map_err(|what| anyhow!(what));
@@ -228,7 +225,7 @@ impl Core {
         if config.forward != self.config.forward {
             tracing::warn!("a change of forward: needs a restart");
         }
-        self.effective.store(Arc::new(config.effective()));
+        self.effective.store(Arc::new(config.shown()));
         self.config = config;
         Ok(())
     }
@@ -268,7 +265,7 @@ impl Core {
             view: self.view.clone(),
             meter: self.meter.clone(),
             normalizer: self.normalizer.clone(),
-            log: Arc::new(self.log.clone()),
+            log: Arc::new(Metered::new(self.log.clone(), self.quota.clone())),
             clock: self.clock.clone(),
             series: self.series(),
             outgoing: self.outgoing.clone(),
@@ -349,60 +346,17 @@ fn shared(
     Shared { outbox: outbox.clone(), view: view.clone(), meter: meter.clone(), around }
 }
 
-// === impl Doors ===
-
-impl Doors {
-    /// The addresses that were bound.
-    pub fn addresses(&self) -> Result<[SocketAddr; 3]> {
-        Ok([self.grpc.local_addr()?, self.http.local_addr()?, self.web.local_addr()?])
-    }
-
-    /// Binds all three addresses, taking a free port where one is taken, and says so.
-    pub async fn bind_or_move(config: &Config) -> Result<Doors> {
-        let listen = config.listen;
-        Ok(Doors {
-            grpc: bind_or_move("OTLP gRPC", listen.grpc).await?,
-            http: bind_or_move("OTLP HTTP", listen.http).await?,
-            web: bind_or_move("the dashboard", listen.web).await?,
-        })
-    }
-
-    /// Binds all three addresses, or says which one is taken.
-    pub async fn bind(config: &Config) -> Result<Doors> {
-        let listen = config.listen;
-        Ok(Doors {
-            grpc: bind("grpc", listen.grpc).await?,
-            http: bind("http", listen.http).await?,
-            web: bind("web", listen.web).await?,
-        })
-    }
-}
-
-async fn bind_or_move(name: &str, address: SocketAddr) -> Result<TcpListener> {
-    if let Ok(listener) = TcpListener::bind(address).await {
-        return Ok(listener);
-    }
-    let listener = TcpListener::bind((address.ip(), 0)).await?;
-    writeln!(stderr(), "{address} is taken; {name} moves to {}", listener.local_addr()?)?;
-    Ok(listener)
-}
-
-async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}: stop what has the port, or choose another one with \
-             --listen-{name} or listen.{name}"
-        )
-    })
-}
-
 // === impl Server ===
 
 impl Server {
-    /// Serves a core on bound doors.
+    /// Serves a core on bound doors, and the tenants that its config declares.
     pub async fn serve(core: Core, doors: Doors) -> Result<Server> {
+        Server::serve_accepting(core, doors, false).await
+    }
+
+    /// The same; `accept_loss` is for the tenants' logs.
+    pub async fn serve_accepting(core: Core, doors: Doors, accept_loss: bool) -> Result<Server> {
         let addresses = doors.addresses()?;
-        let receiver = core.door()?;
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         let guard = Guard::new(policy(&core.config));
@@ -410,17 +364,20 @@ impl Server {
         if tls.is_none() && core.config.auth.is_on() {
             in_clear(&addresses);
         }
-        let routers = [
-            (
-                doors.grpc,
-                Door::Grpc,
-                super::grpc::router(receiver.clone(), core.api_state()).await?,
-            ),
-            (doors.http, Door::Http, otlp::http_router(receiver)),
-            (doors.web, Door::Web, super::web::router(&core, addresses, stopped.clone())),
-        ];
-        for (listener, door, router) in routers {
-            let tenants = BTreeMap::from([(DEFAULT_TENANT.to_owned(), router)]);
+        let others = Others::start(&core.config, accept_loss).await?;
+        let mut routers = [const { BTreeMap::new() }; 3];
+        for (tenant, core) in others.with(&core) {
+            let receiver = core.door()?;
+            let grpc = super::grpc::router(receiver.clone(), core.api_state()).await?;
+            let web = super::web::router(core, addresses, stopped.clone());
+            let own = [grpc, otlp::http_router(receiver), others.ready_for_all(web)];
+            for (door, router) in routers.iter_mut().zip(own) {
+                door.insert(tenant.to_owned(), router);
+            }
+        }
+        let listeners = [doors.grpc, doors.http, doors.web];
+        let names = [Door::Grpc, Door::Http, Door::Web];
+        for ((listener, door), tenants) in listeners.into_iter().zip(names).zip(routers) {
             let router = guarded(door, guard.clone(), tenants);
             let mut stopped = stopped.clone();
             let until = async move {
@@ -445,7 +402,7 @@ impl Server {
         let [grpc, http, web] = addresses;
         let server = store::Server { scheme, grpc, http, web, pid: std::process::id() };
         server.write(&core.config.data)?;
-        Ok(Server { core, addresses, guard, stop, serving })
+        Ok(Server { core, addresses, others, guard, stop, serving })
     }
 
     /// Puts what can change in force: credentials first, then what the core has.
@@ -458,7 +415,13 @@ impl Server {
             bail!("a change of tls: needs a restart; only the files' contents are looked at");
         }
         self.guard.replace(policy(&config));
+        self.others.reload(&config).await?;
         self.core.reload(config).await
+    }
+
+    /// Whether a sync of a log failed, so that nothing can be promised any more.
+    pub fn poisoned(&self) -> bool {
+        self.core.log.poisoned() || self.others.poisoned()
     }
 
     /// Takes no more, lets running requests end, and drains log and engine.
@@ -467,7 +430,9 @@ impl Server {
         let _ = self.stop.send(true);
         while self.serving.join_next().await.is_some() {}
         let data = self.core.config.data.clone();
+        let others = self.others.stop().await;
         let engine = self.core.stop().await?;
+        others?;
         store::Server::remove(&data)?;
         Ok(engine)
     }

@@ -52,7 +52,7 @@ fn pages(core: &Core, addresses: [SocketAddr; 3]) -> WebState {
 
 fn metrics(core: &Core) -> Router {
     let (view, meter, log) = (core.view.clone(), core.meter.clone(), core.log.clone());
-    let page = Arc::new(Prometheus::default());
+    let page = Arc::new(Prometheus::of_tenant(core.config.tenant.as_deref()));
     let metrics = move |headers: HeaderMap| {
         let (view, meter, log, page) = (view.clone(), meter.clone(), log.clone(), page.clone());
         async move {

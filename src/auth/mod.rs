@@ -11,6 +11,7 @@ mod jwks;
 pub mod oidc;
 mod origin;
 mod policy;
+mod quota;
 mod refusal;
 mod table;
 pub mod tls;
@@ -19,6 +20,7 @@ pub mod token;
 pub use config::{Client, Config, Token};
 pub use guard::{Guard, guarded};
 pub use policy::Policy;
+pub use quota::{Quota, Rates};
 pub use table::{Need, ROUTES, Route};
 pub use tls::Tls;
 

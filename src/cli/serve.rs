@@ -59,7 +59,7 @@ async fn run(args: &Serve, config: Config) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let opened = open(&config, args)?;
     let core = Core::with_data(config, opened.0, opened.1).await?;
-    let mut server = Server::serve(core, doors).await?;
+    let mut server = Server::serve_accepting(core, doors, args.accept_loss).await?;
     greet(&server)?;
     match wait(args, &mut server, &mut signals).await {
         Stop::DiskFailed => {
@@ -106,7 +106,7 @@ async fn wait(args: &Serve, server: &mut Server, signals: &mut Signals) -> Stop 
             _ = signals.interrupt.recv() => return Stop::Asked,
             _ = signals.reload.recv() => reload(args, server).await,
             _ = health.tick() => {
-                if server.core.log.poisoned() {
+                if server.poisoned() {
                     return Stop::DiskFailed;
                 }
             }

@@ -37,7 +37,8 @@ pub fn listen(file: &File, faults: &mut Faults) -> Option<Listen> {
 
 /// Credentials, and the names of the web listener.
 pub fn auth(file: &File, faults: &mut Faults) {
-    let tenants = BTreeSet::from([DEFAULT_TENANT]);
+    let declared = file.tenants.keys().map(String::as_str);
+    let tenants: BTreeSet<&str> = declared.chain([DEFAULT_TENANT]).collect();
     for (key, what) in file.auth.faults(&tenants) {
         faults.add(format!("auth.{key}"), what);
     }

@@ -1,6 +1,7 @@
 //! The config file as it is written: raw, nothing checked but types and names of keys.
 
 use super::scalar::Size;
+use super::tenants::Tenant;
 use crate::auth;
 use crate::model::Secret;
 use crate::model::metric::Metric;
@@ -23,6 +24,10 @@ pub struct File {
     pub auth: auth::Config,
     /// What the web listener is called.
     pub web: Web,
+    /// Tenants beside `default`, each with a pipeline of its own.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// What the tenant `default` may send.
+    pub quota: Quota,
     /// The folder of log, snapshots and records.
     pub data: String,
     /// What identifies a run, and how content is hashed.
@@ -85,6 +90,18 @@ pub struct Listen {
 pub struct Web {
     /// Host names under which it is asked, beside localhost and addresses.
     pub hosts: Vec<String>,
+}
+
+/// What a tenant may send; no bound where it is absent.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Bytes of requests a second, after decompression.
+    pub bytes_per_second: Option<Size>,
+    /// Spans and log records a second.
+    pub spans_per_second: Option<u64>,
+    /// Bytes of requests between admission and acknowledgement; else as `limits` says.
+    pub in_flight_bytes_max: Option<Size>,
 }
 
 /// What identifies a run, and how content is hashed.
@@ -187,6 +204,8 @@ impl Default for File {
             tls: None,
             auth: auth::Config::default(),
             web: Web::default(),
+            tenants: BTreeMap::new(),
+            quota: Quota::default(),
             data: "./armspan-data".into(),
             identity: Identity::default(),
             mapping: BTreeMap::new(),

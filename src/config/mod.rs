@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod scalar;
 mod substitute;
+mod tenants;
 
 pub use crate::model::Secret;
 pub use check::{MAPPED, MAPPED_MAX, NAME_BYTES_MAX};
@@ -34,6 +35,10 @@ pub struct Config {
     pub listen: Listen,
     /// Certificates for all listeners.
     pub tls: Option<crate::auth::tls::Config>,
+    /// Whose it is, when more than one is declared.
+    pub tenant: Option<String>,
+    /// What the tenant may send in a second.
+    pub rates: crate::auth::Rates,
     /// Which credentials there are.
     pub auth: crate::auth::Config,
     /// Host names of the web listener.
@@ -233,6 +238,7 @@ impl Config {
         }
         let listen = doors::listen(&file, &mut faults);
         doors::auth(&file, &mut faults);
+        tenants::check(&file, listen.as_ref(), &mut faults);
         doors::loops(&file, listen.as_ref(), &mut faults);
         match listen {
             Some(listen) if faults.0.is_empty() => Ok(Config::build(file, listen)),
@@ -245,6 +251,11 @@ impl Config {
         Config {
             listen,
             tls: file.tls.clone(),
+            tenant: (!file.tenants.is_empty()).then(|| crate::auth::DEFAULT_TENANT.to_owned()),
+            rates: crate::auth::Rates {
+                bytes: file.quota.bytes_per_second.map(|size| size.0),
+                spans: file.quota.spans_per_second,
+            },
             auth: file.auth.clone(),
             hosts: file.web.hosts.clone(),
             sinks: file.sinks.clone(),
@@ -253,7 +264,7 @@ impl Config {
                 hash_key: file.identity.hash_key.clone(),
                 hash_key_id: file.identity.hash_key_id.clone(),
             },
-            doors: limits(&file.limits),
+            doors: limits(&file),
             log: LogFiles {
                 segment_bytes: file.log.segment_bytes.0,
                 keep: file.log.keep.unwrap_or(file.horizon),
@@ -303,10 +314,12 @@ fn settings(file: &File) -> Settings {
     }
 }
 
-fn limits(limits: &file::Limits) -> Doors {
+fn limits(file: &File) -> Doors {
+    let limits = &file.limits;
+    let in_flight = file.quota.in_flight_bytes_max.unwrap_or(limits.in_flight_bytes_max);
     Doors {
         request_bytes_max: limits.request_bytes_max.0,
-        in_flight_bytes_max: limits.in_flight_bytes_max.0,
+        in_flight_bytes_max: in_flight.0,
         queue_bytes_max: limits.queue_bytes_max.0,
         disk_free_min: limits.disk_free_min.0,
     }

@@ -15,6 +15,9 @@ pub enum Refused {
     /// More bytes wait than are allowed; come back in a second.
     #[error("the log's queue is full")]
     Busy,
+    /// The tenant has sent what it may for now; come back in a second.
+    #[error("the tenant's quota is used up; come back in a second")]
+    Quota,
     /// The disk is full, read-only or out of file handles; ends by itself.
     #[error("the disk takes no more: free some space or make it writable")]
     Disk,

@@ -21,6 +21,8 @@ pub struct Meter {
     pub requests_bad: AtomicU64,
     /// Requests refused for now.
     pub requests_refused: AtomicU64,
+    /// Requests refused for now because the tenant has sent what it may.
+    pub requests_over_quota: AtomicU64,
     /// Spans and records that were calls.
     pub calls: AtomicU64,
     /// Assignments found.

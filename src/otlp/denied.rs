@@ -35,6 +35,9 @@ pub enum Denied {
     /// Too many requests are being worked on.
     #[error("too many requests, or bytes of them, are in flight; come back in a second")]
     Full,
+    /// The tenant has sent what it may for now.
+    #[error("the tenant's quota is used up; come back in a second")]
+    Quota,
     /// The body did not arrive in time.
     #[error("the request's body did not arrive in time")]
     Slow,
@@ -59,8 +62,8 @@ pub enum Denied {
 impl Denied {
     /// The client may send it again.
     pub fn retryable(&self) -> bool {
-        use Denied::{Downstream, Full, Refused, Slow};
-        matches!(self, Full | Slow | Downstream(_) | Refused(_))
+        use Denied::{Downstream, Full, Quota, Refused, Slow};
+        matches!(self, Full | Quota | Slow | Downstream(_) | Refused(_))
     }
 
     /// As a gRPC code.
@@ -71,9 +74,11 @@ impl Denied {
             }
             Denied::Encoding => Code::Unimplemented,
             Denied::Passed { code, .. } => *code,
-            Denied::Full | Denied::Slow | Denied::Downstream(_) | Denied::Refused(_) => {
-                Code::Unavailable
-            }
+            Denied::Full
+            | Denied::Quota
+            | Denied::Slow
+            | Denied::Downstream(_)
+            | Denied::Refused(_) => Code::Unavailable,
         }
     }
 
@@ -84,9 +89,11 @@ impl Denied {
             Denied::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Denied::Encoding | Denied::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Denied::Passed { status, .. } => *status,
-            Denied::Full | Denied::Slow | Denied::Downstream(_) | Denied::Refused(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Denied::Full
+            | Denied::Quota
+            | Denied::Slow
+            | Denied::Downstream(_)
+            | Denied::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

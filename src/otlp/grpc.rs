@@ -66,7 +66,7 @@ impl Receiver {
         let encoding = encoding.ok_or(Denied::Encoding)?;
         let limit = self.config.request_bytes_max;
         let limits = Limits { bytes: limit, time: self.config.body_timeout };
-        let mut permit = self.gate.permit();
+        let mut permit = self.admit()?;
         let body = request.into_body();
         let read = body::read(body, Framing::Grpc, None, &limits, &mut permit).await?;
         let frame = Some(read.clone());

@@ -72,7 +72,7 @@ impl Receiver {
         let expected = content_length(headers);
         let limit = self.config.request_bytes_max;
         let limits = Limits { bytes: limit, time: self.config.body_timeout };
-        let mut permit = self.gate.permit();
+        let mut permit = self.admit()?;
         let body = request.into_body();
         let read = body::read(body, Framing::Plain, expected, &limits, &mut permit).await?;
         let plain: Bytes = match encoding {

@@ -25,6 +25,7 @@ pub use grpc::router as grpc_router;
 pub use http::router as http_router;
 pub use serve::{serve, serve_tls};
 
+use crate::auth::Quota;
 use crate::model::meter::SIGNALS;
 use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};
 use crate::normalize::{Blind, Normalizer, Report, Times};
@@ -79,6 +80,7 @@ pub struct Receiver {
     meter: Arc<Meter>,
     horizon: AtomicU64,
     gate: Gate,
+    quota: Arc<Quota>,
     pool: Mutex<Vec<Batch>>,
     forward: Option<Forwarder>,
 }
@@ -136,8 +138,8 @@ impl Receiver {
         let gate = Gate::new(meter.clone(), config.in_flight_bytes_max);
         let pool = Mutex::new(Vec::new());
         let horizon = AtomicU64::new(horizon);
-        let forward = None;
-        Receiver { config, normalizer, log, clock, meter, horizon, gate, pool, forward }
+        let (forward, quota) = (None, Arc::default());
+        Receiver { config, normalizer, log, clock, meter, horizon, gate, quota, pool, forward }
     }
 
     /// The same, passing requests on.
@@ -145,9 +147,19 @@ impl Receiver {
         Receiver { forward: Some(to), ..self }
     }
 
+    /// The same, taking no more than a quota.
+    pub fn within(self, quota: Arc<Quota>) -> Self {
+        Receiver { quota, ..self }
+    }
+
     /// Changes how old a span may be, after a reload.
     pub fn set_horizon(&self, horizon: Nanos) {
         self.horizon.store(horizon, Relaxed);
+    }
+
+    /// A permit for a request, when the quota has room for one.
+    fn admit(&self) -> Result<Permit, Denied> {
+        if self.quota.has_room() { Ok(self.gate.permit()) } else { Err(Denied::Quota) }
     }
 
     /// Takes a request. Returns when it is durable, and downstream has it.
@@ -157,6 +169,7 @@ impl Receiver {
         parcel: &Parcel,
         permit: &mut Permit,
     ) -> Result<Partial, Denied> {
+        self.quota.charge(parcel.plain.len() as u64, 0);
         if signal == Signal::Metrics {
             return self.take_metrics(parcel, permit).await;
         }
@@ -182,6 +195,7 @@ impl Receiver {
             _ => normalizer.traces(bytes, times, batch, &mut Blind),
         };
         let report = report.map_err(|malformed| Denied::Malformed(malformed.to_string()))?;
+        self.quota.charge(0, report.received);
         let outgoing = self.prepare(signal, parcel, permit)?;
         let append = async {
             if !batch.is_empty() {
@@ -233,6 +247,7 @@ impl Receiver {
     fn count_outcome<T>(&self, outcome: &Result<T, Denied>) {
         let counter = match outcome {
             Ok(_) => &self.meter.requests_ok,
+            Err(Denied::Quota) => &self.meter.requests_over_quota,
             Err(denied) if denied.retryable() => &self.meter.requests_refused,
             Err(_) => &self.meter.requests_bad,
         };

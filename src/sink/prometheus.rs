@@ -47,6 +47,7 @@ const LIMITS: [&str; 10] = [
 /// while calls may be taken back from an arm.
 #[derive(Debug, Default)]
 pub struct Prometheus {
+    tenant: Option<String>,
     highest: Mutex<BTreeMap<[String; 3], Highest>>,
     histograms: Mutex<histograms::Highest>,
 }
@@ -60,6 +61,11 @@ struct Highest {
 }
 
 impl Prometheus {
+    /// Every series has the label `tenant` when there is more than one.
+    pub fn of_tenant(tenant: Option<&str>) -> Self {
+        Prometheus { tenant: tenant.map(str::to_owned), ..Prometheus::default() }
+    }
+
     /// Content type and text. `accept` is the request's header, `queue_bytes` what waits for
     /// the log and the engine.
     pub fn render(
@@ -70,7 +76,7 @@ impl Prometheus {
         accept: Option<&str>,
     ) -> (&'static str, String) {
         let open = accept.is_some_and(|accept| accept.contains("application/openmetrics-text"));
-        let mut out = Encoder::new(open);
+        let mut out = Encoder::new(open, self.tenant.as_deref());
         build_info(&mut out);
         doors(&mut out, meter, queue_bytes);
         engine(&mut out, view);
@@ -159,6 +165,7 @@ fn doors(out: &mut Encoder, meter: &Meter, queue_bytes: u64) {
         ("ok", &meter.requests_ok),
         ("bad", &meter.requests_bad),
         ("busy", &meter.requests_refused),
+        ("quota", &meter.requests_over_quota),
     ];
     for (outcome, counter) in outcomes {
         out.sample("armspan_requests_total", &[("outcome", outcome)], counter.load(Relaxed) as f64);

@@ -6,4 +6,5 @@ mod browsers;
 mod oidc;
 mod routes;
 mod server;
+mod tenants;
 mod tls;

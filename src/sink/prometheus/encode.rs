@@ -26,15 +26,25 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Encoder {
     open: bool,
+    tenant: Option<String>,
     text: String,
     seen: HashSet<String>,
     left_out: usize,
 }
 
 impl Encoder {
-    /// For OpenMetrics when `open`, else for the Prometheus text format.
-    pub fn new(open: bool) -> Self {
-        Encoder { open, text: String::new(), seen: HashSet::new(), left_out: 0 }
+    /// For OpenMetrics when `open`, else for the Prometheus text format; each series has the label
+    /// `tenant` when there is one.
+    pub fn new(open: bool, tenant: Option<&str>) -> Self {
+        let tenant = tenant.map(str::to_owned);
+        Encoder { open, tenant, text: String::new(), seen: HashSet::new(), left_out: 0 }
+    }
+
+    /// A name with its labels.
+    fn series(&self, name: &str, labels: &[(&str, &str)]) -> String {
+        let tenant = self.tenant.as_ref().map(|tenant| ("tenant", tenant.as_str()));
+        let labels: Vec<_> = tenant.into_iter().chain(labels.iter().copied()).collect();
+        series(name, &labels)
     }
 
     /// Begins a family.
@@ -53,7 +63,7 @@ impl Encoder {
 
     /// One sample of the family that was begun last.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.line(series(name, labels), value, "");
+        self.line(self.series(name, labels), value, "");
     }
 
     /// A bucket of a histogram with a call that fell into it, where the format has exemplars.
@@ -69,7 +79,7 @@ impl Encoder {
             let at = Decimal(call.at);
             format!(" # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {} {at}", number(call.value))
         });
-        self.line(series(name, labels), value, tail.as_deref().unwrap_or_default());
+        self.line(self.series(name, labels), value, tail.as_deref().unwrap_or_default());
     }
 
     fn line(&mut self, series: String, value: f64, tail: &str) {
@@ -87,7 +97,7 @@ impl Encoder {
     pub fn finish(mut self) -> String {
         const NAME: &str = "armspan_series_left_out";
         self.family(NAME, Kind::Gauge, "Series above the limit of this page.");
-        let _ = writeln!(self.text, "{NAME} {}", self.left_out);
+        let _ = writeln!(self.text, "{} {}", self.series(NAME, &[]), self.left_out);
         if self.open {
             self.text.push_str("# EOF\n");
         }

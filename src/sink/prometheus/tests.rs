@@ -177,7 +177,7 @@ fn what_never_happened_is_zero_and_not_absent() {
 
 #[test]
 fn there_is_an_end_to_the_page() {
-    let mut out = Encoder::new(true);
+    let mut out = Encoder::new(true, None);
     out.family("armspan_x", Kind::Gauge, "x");
     for at in 0..SERIES_MAX + 3 {
         out.sample("armspan_x", &[("n", &at.to_string())], 1.0);

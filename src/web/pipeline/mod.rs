@@ -89,6 +89,7 @@ fn doors(meter: &Meter, addresses: &Addresses) -> Vec<(&'static str, String)> {
         ("requests answered", read(&meter.requests_ok)),
         ("requests malformed or too large", read(&meter.requests_bad)),
         ("requests refused for now, to be sent again", read(&meter.requests_refused)),
+        ("requests above the quota, to be sent again", read(&meter.requests_over_quota)),
     ]
 }
 
