@@ -2,7 +2,7 @@
 //! publishes views, takes snapshots and puts records and events into the outbox.
 
 use super::fold::apply;
-use super::open::Snapshot;
+use super::open::save;
 use super::record::Recorder;
 use crate::engine::Engine;
 use crate::engine::view::Query;
@@ -220,7 +220,7 @@ impl Driver {
         pace.bytes = 0;
         pace.saved_at = self.engine.position();
         fail::point("snapshot.state");
-        match self.save_all(pace.saved_at) {
+        match self.save_all() {
             Ok(()) => self.let_go(),
             Err(error) => {
                 tracing::error!(%error, "no snapshot; the next start reads more of the log");
@@ -228,14 +228,9 @@ impl Driver {
         }
     }
 
-    /// Whatever the snapshot rests on is durable before it.
-    fn save_all(&mut self, position: Position) -> anyhow::Result<()> {
-        self.recorder.sync(position)?;
-        self.shelf.sync()?;
-        let snapshot = Snapshot { manifest: self.shelf.manifest(), state: self.engine.state()? };
-        let bytes = postcard::to_stdvec(&snapshot)?;
-        crate::store::save(&self.snapshots.dir, &super::state_version(), position, &bytes)?;
-        Ok(self.shelf.saved(&snapshot.manifest)?)
+    fn save_all(&mut self) -> anyhow::Result<()> {
+        self.recorder.sync(self.engine.position())?;
+        save(&self.snapshots.dir, &self.engine, &mut self.shelf).map(drop)
     }
 
     /// Removes segments that two snapshots cover, when they are old enough or too many.

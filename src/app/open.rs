@@ -125,6 +125,16 @@ impl Restored {
     }
 }
 
+/// Takes a snapshot; whatever it rests on is durable before it. Gives its size in bytes.
+pub fn save(dir: &Path, engine: &Engine, shelf: &mut store::Sealed) -> Result<usize> {
+    shelf.sync()?;
+    let snapshot = Snapshot { manifest: shelf.manifest(), state: engine.state()? };
+    let bytes = postcard::to_stdvec(&snapshot)?;
+    store::save(dir, &state_version(), engine.position(), &bytes)?;
+    shelf.saved(&snapshot.manifest)?;
+    Ok(bytes.len())
+}
+
 /// Of the newest snapshot that can be read and whose tables are there; empty when there is none.
 /// With `accept_loss` damaged tables are left out.
 pub fn restore(dir: &Path, accept_loss: bool) -> Result<Restored> {

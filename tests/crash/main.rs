@@ -1,6 +1,8 @@
 //! The real binary under faults: killed at random and at every named point, on failing disks,
 //! with damaged files, under more load than it can take. What was acknowledged is there, once.
 
+#![allow(clippy::print_stdout, reason = "the figures of long runs go into a table")]
+
 mod damage;
 mod disks;
 mod kills;

@@ -3,8 +3,7 @@
 //! assignments up to so many GiB of log (10), folds all of it without a snapshot, saves one, and
 //! opens the folder again. The folder must be empty, and stays.
 
-use armspan::app::open::{Data, open};
-use armspan::app::state_version;
+use armspan::app::open::{Data, open, save};
 use armspan::config::{Config, Flags, load};
 use armspan::log::{LocalLog, Next, Tail};
 use armspan::model::canonical::set_id;
@@ -113,31 +112,32 @@ fn run(dir: &Path, gib: f64) -> anyhow::Result<()> {
     anyhow::ensure!(!dir.join("log").exists(), "{} has a log already", dir.display());
     let (config, meter) = (config(dir)?, Arc::new(Meter::default()));
     let began = Instant::now();
-    let Data { lock, log, mut tail, engine, outbox, recorder } =
+    let Data { lock, log, mut tail, engine, shelf, outbox, recorder } =
         open(&config, false, &meter, &|_, _| {})?;
     let observations = fill(&log, &mut tail, (gib * (1u64 << 30) as f64) as u64)?;
     log.close();
-    drop((lock, log, tail, engine, outbox, recorder));
+    drop((lock, log, tail, engine, shelf, outbox, recorder));
     eprintln!("filled: {observations} observations, {gib} GiB in {:.1?}", began.elapsed());
     let began = Instant::now();
-    let Data { lock, log, tail, engine, outbox, recorder } =
+    let Data { lock, log, tail, engine, mut shelf, outbox, recorder } =
         open(&config, false, &meter, &|_, _| {})?;
     let took = began.elapsed();
     let rate = observations as f64 / took.as_secs_f64();
     eprintln!("folded anew: {took:.1?}, {rate:.0} observations a second");
     outbox.sync(engine.position())?;
-    let state = engine.state()?;
-    armspan::store::save(dir, &state_version(), engine.position(), &state)?;
+    let snapshot = save(dir, &engine, &mut shelf)?;
+    let sealed = shelf.bytes().0;
     log.close();
-    drop((lock, log, tail, engine, outbox, recorder));
+    drop((lock, log, tail, engine, shelf, outbox, recorder));
     let began = Instant::now();
     let data = open(&config, false, &meter, &|_, _| {})?;
     let view = data.engine.view();
     let calls = view.experiments.first().map_or(0, |experiment| experiment.calls);
     eprintln!(
-        "restarted: {:.2?}, snapshot {} MiB, {calls} calls shown",
+        "restarted: {:.2?}, snapshot {} MiB, {} MiB sealed, {calls} calls shown",
         began.elapsed(),
-        state.len() >> 20
+        snapshot >> 20,
+        sealed >> 20
     );
     data.log.close();
     Ok(())

@@ -175,7 +175,7 @@ fn main() -> anyhow::Result<()> {
     let sealed = each(world.calls(0, calls), calls);
     let view = world.engine.view();
     let arms = &view.experiments[0].sites[0].arms;
-    let counted: u64 = arms.iter().map(|arm| arm.calls).sum();
+    let counted = arms.iter().map(|arm| arm.calls).sum::<i64>() as u64;
     anyhow::ensure!(counted == calls.div_ceil(PER_ENTRY) * PER_ENTRY, "{counted} calls counted");
     let (bytes, _) = world.shelf.bytes();
     writeln!(
@@ -184,7 +184,7 @@ fn main() -> anyhow::Result<()> {
          tables; {} units; {} MiB resident",
         bytes as f64 / calls as f64,
         world.shelf.count(),
-        arms.iter().map(|arm| arm.units).sum::<u64>(),
+        arms.iter().map(|arm| arm.units).sum::<i64>(),
         rss_mib(),
     )?;
     let scores = world.late(calls, score);
