@@ -90,7 +90,7 @@ impl World {
             response: Some(UnitHash(mixed(number ^ 11))),
             ..Call::default()
         };
-        let arm = if mixed(number) % self.units % 2 == 0 { "A" } else { "B" };
+        let arm = if (mixed(number) % self.units).is_multiple_of(2) { "A" } else { "B" };
         let told = Assignment {
             trace: Some(trace),
             span: root,

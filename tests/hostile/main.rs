@@ -2,6 +2,8 @@
 //! being answered, and memory stays bounded. `tests/peers/full hostile` runs the release build with
 //! more of everything and prints the table.
 
+#![allow(clippy::print_stdout, reason = "the figures of long runs go into a table")]
+
 mod attacks;
 mod beside;
 mod frames;
