@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 
 /// Streams of one HTTP/2 connection. All of them, with their headers, may come before the first one
-/// is looked at.
-const STREAMS_MAX: u32 = 64;
+/// is looked at; but clients begin so many before they know of any limit.
+const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Of a frame: each connection holds one that is not yet whole.

@@ -218,13 +218,13 @@ pub async fn continuation(port: u16) -> String {
 /// never come. HPACK makes each a few bytes on the wire.
 pub async fn open_streams(port: u16) -> String {
     let mut held = Vec::new();
-    for _ in 0..200 * scale().min(10) {
+    for _ in 0..100 * scale().min(10) {
         let Ok(mut stream) = frames::connect(port).await else { continue };
         // Into the dynamic table once; then 190 times by its number, in every request.
         let first = [&[0x40, 1, b'a', 8][..], &[b'b'; 8]].concat();
         let mut block = [frames::post(&[]), first].concat();
         block.extend([0x80 | 62; 190]);
-        let pieces = (0..64).map(|n| {
+        let pieces = (0..100).map(|n| {
             let id = 2 * n + 1;
             frame(frames::HEADERS, frames::END_HEADERS, id, &block)
         });
@@ -232,7 +232,7 @@ pub async fn open_streams(port: u16) -> String {
         held.push(stream);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    format!("{} connections × 64 streams", held.len())
+    format!("{} connections × 100 streams", held.len())
 }
 
 /// Frames that want an answer, from one who reads none.
