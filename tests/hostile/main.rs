@@ -30,7 +30,6 @@ fn scale() -> usize {
 struct Stage {
     server: server::Server,
     memory: Memory,
-    rows: Vec<String>,
 }
 
 impl Stage {
@@ -42,7 +41,7 @@ impl Stage {
         // The first request fills caches and starts threads.
         Beside::measure(server.http, Duration::from_millis(300)).await;
         memory.begin();
-        (Stage { server, memory, rows: Vec::new() }, folder)
+        (Stage { server, memory }, folder)
     }
 
     /// An attack, and the normal client before and during it.
@@ -60,13 +59,12 @@ impl Stage {
         let what = attack.await.expect("the attack itself works");
         let growth = self.memory.growth_mib();
         let (p99, calm) = (during.p99(), before.p99());
-        self.rows.push(format!(
+        eprintln!(
             "| {name} | {what} | {} | {:.1} ms | {:.1} ms | {growth} MiB |",
             during.answered(),
             calm.as_secs_f64() * 1e3,
             p99.as_secs_f64() * 1e3,
-        ));
-        println!("{}", self.rows.last().expect("a row"));
+        );
         assert!(before.failed.is_empty(), "{name}, before: {:?}", before.failed);
         assert!(during.failed.is_empty(), "{name}: {:?}", during.failed);
         assert!(during.worst() < WAIT_MAX, "{name}: one waited {:?}", during.worst());
@@ -76,7 +74,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bombs_and_bulk() {
-    let (mut stage, _folder) = Stage::set().await;
+    let (stage, _folder) = Stage::set().await;
     let http = stage.server.http;
     for encoding in ["gzip", "zstd", "deflate"] {
         stage.withstand(&format!("{encoding} bomb"), attacks::bombs(http, encoding)).await;
@@ -89,7 +87,7 @@ async fn bombs_and_bulk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_connections() {
-    let (mut stage, _folder) = Stage::set().await;
+    let (stage, _folder) = Stage::set().await;
     let (http, grpc) = (stage.server.http, stage.server.grpc);
     for (name, port, kind) in [
         ("slow-loris: silence", http, attacks::Loris::Silent),
