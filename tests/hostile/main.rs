@@ -45,11 +45,7 @@ impl Stage {
     }
 
     /// An attack, and the normal client before and during it.
-    async fn withstand(
-        &mut self,
-        name: &str,
-        attack: impl Future<Output = String> + Send + 'static,
-    ) {
+    async fn withstand(&self, name: &str, attack: impl Future<Output = String> + Send + 'static) {
         let before = Beside::measure(self.server.http, Duration::from_millis(700)).await;
         let attack = tokio::spawn(attack);
         let mut during = Beside::default();
