@@ -99,9 +99,12 @@ fn kind(path: &Path, root: &Path) -> String {
     name.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// Bytes that are not zero, of which the last: what lies after it was never used.
+/// Where a file ends that was made longer than what is in it; a segment has a trailer after that.
 fn used(path: &Path) -> u64 {
-    let bytes = std::fs::read(path).expect("file");
+    let mut bytes = std::fs::read(path).expect("file");
+    if path.extension().is_some_and(|kind| kind == "seg") {
+        bytes.truncate(bytes.len() - 64);
+    }
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1)
 }
 
@@ -130,6 +133,8 @@ fn any_harm(random: &mut Random, used: u64) -> Harm {
         1 => Harm::Cut(0),
         2 => Harm::Cut(random.below(used.max(1))),
         3 => Harm::Zeros(random.below(used.max(1)) / 512 * 512),
+        // What was written last is what a torn write looks like.
+        4..6 => Harm::Flip((used.max(1) * 8 - 1).saturating_sub(random.below(8_000))),
         _ => Harm::Flip(random.below(used.max(1) * 8)),
     }
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const SMALL: &str = "snapshot: {every: 1s}\nlog: {segment_bytes: 1MiB}\n";
 /// Far above what it takes; the measured time is printed.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// More requests than two segments take.
+const NEW_SEGMENT: u32 = 4_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ENOSPC: u32 = 28;
 const EIO: u32 = 5;
@@ -50,10 +52,11 @@ impl Bench {
         self.server.until("figures", shown).await;
     }
 
-    /// Sends until one is refused, over gRPC; how long that answer took.
-    async fn refused(&self) -> Duration {
+    /// Sends until one is refused, over gRPC, which has to be one of the first `within`; how long
+    /// that answer took.
+    async fn refused(&self, within: u32) -> Duration {
         let mut client = connected(self.server.grpc).await.expect("connected");
-        for _ in 0..4_000 {
+        for _ in 0..within {
             let number = self.world.fresh();
             self.world.sent(number);
             let began = Instant::now();
@@ -140,12 +143,12 @@ impl Bench {
 }
 
 /// One kind of failure that ends.
-async fn refuses_and_goes_on(name: &str, how: String) {
+async fn refuses_and_goes_on(name: &str, how: String, within: u32) {
     let bench = Bench::start().await;
     bench.take(30).await;
     bench.cut().await;
     bench.disk.fails(&how);
-    let grpc = bench.refused().await;
+    let grpc = bench.refused(within).await;
     let http = bench.refused_over_http().await;
     println!("{name}: refused after {grpc:?} over gRPC, {http:?} over HTTP");
     assert!(grpc < AT_ONCE && http < AT_ONCE, "{grpc:?} {http:?}");
@@ -160,22 +163,46 @@ async fn refuses_and_goes_on(name: &str, how: String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_until_there_is_space() {
-    refuses_and_goes_on("ENOSPC", format!("write={ENOSPC}")).await;
+    refuses_and_goes_on("ENOSPC", format!("write={ENOSPC}"), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_writes_half_refuses_until_it_is_well() {
-    refuses_and_goes_on("EIO after half", format!("write={EIO} half=1 only=/log/")).await;
+    refuses_and_goes_on("EIO after half", format!("write={EIO} half=1 only=/log/"), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_file_handles_it_refuses_until_there_are_some() {
-    refuses_and_goes_on("EMFILE", format!("open={EMFILE} only=/log/")).await;
+    refuses_and_goes_on("EMFILE", format!("open={EMFILE} only=/log/"), NEW_SEGMENT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_disk_refuses_until_it_is_writable() {
-    refuses_and_goes_on("EROFS", format!("write={EROFS} open={EROFS}")).await;
+    refuses_and_goes_on("EROFS", format!("write={EROFS} open={EROFS}"), 1).await;
+}
+
+/// What leaves waits while its disk fails, and what comes in does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_only_what_leaves_holds_up_nobody() {
+    for how in [format!("write={ENOSPC}"), format!("sync={EIO}")] {
+        let bench = Bench::start().await;
+        bench.take(30).await;
+        bench.cut().await;
+        bench.disk.fails(&format!("{how} only=/outbox/"));
+        let before = bench.newest_snapshot();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            bench.take(3).await;
+            let cut = reqwest::Client::new().post(format!("{}/api/v1/cuts", bench.server.url()));
+            // It may be refused: what it gives waits.
+            let _ = cut.send().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        println!("{how}: {before:?}, {:?}", bench.newest_snapshot());
+        bench.disk.well();
+        bench.is_well_again().await;
+        bench.compare().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +210,7 @@ async fn a_failed_sync_refuses_shows_and_ends_with_74() {
     let mut bench = Bench::start().await;
     bench.take(30).await;
     bench.disk.fails(&format!("sync={EIO} only=/log/"));
-    let took = bench.refused().await;
+    let took = bench.refused(1).await;
     println!("failed sync: refused after {took:?}");
     bench.disk.well();
     let failed = Instant::now();
