@@ -105,6 +105,7 @@ impl Join {
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut touched = Touched::new();
+        self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
         for observation in observations {
             self.take(observation, now, &mut touched, &mut changes, context, dictionary);
         }

@@ -15,7 +15,8 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 const FAN: usize = 8;
 /// Records of the smallest size.
 const SMALL: u64 = 16_384;
-/// A table with more records is not merged any more.
+/// A table with more records is not merged any more, when its records go by themselves one day;
+/// those of units stay, so all but the newest record of each must go some time.
 const RECORDS_MAX: u64 = 4 << 20;
 
 /// Runs one merge at a time.
@@ -37,14 +38,15 @@ pub struct Done {
 }
 
 /// The newest neighbours that should be merged: enough of like size.
-pub fn due(tables: &[Table]) -> Option<Range<usize>> {
+pub fn due(tables: &[Table], family: Family) -> Option<Range<usize>> {
+    let largest = if family == Family::Units { u32::MAX } else { size(RECORDS_MAX) };
     let sizes: Vec<u32> = tables.iter().map(|table| size(table.records)).collect();
     let mut end = sizes.len();
     while end > 0 {
         let own = sizes[end - 1];
         // Smaller ones between larger ones go with them.
         let start = sizes[..end].iter().rposition(|size| *size > own).map_or(0, |at| at + 1);
-        if end - start >= FAN && own < size(RECORDS_MAX) {
+        if end - start >= FAN && own < largest {
             return Some(start..end);
         }
         end = sizes[..end].iter().rposition(|size| *size > own)? + 1;

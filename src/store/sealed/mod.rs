@@ -73,9 +73,12 @@ impl Sealed {
                 Err(error) => return Err(error),
             }
         }
+        // A number is used once: an older snapshot may still rest on a table that this one does
+        // not name.
+        let next = manifest.next.max(last_number(&folder)?.map_or(0, |last| last + 1));
         let mut sealed = Sealed {
             folder,
-            next: manifest.next,
+            next,
             tables,
             oldest: manifest.oldest,
             merger: Merger::default(),
@@ -198,7 +201,7 @@ impl Sealed {
             self.install(done)?;
         }
         let list = &self.tables[family as usize];
-        let Some(range) = merge::due(list) else { return Ok(()) };
+        let Some(range) = merge::due(list, family) else { return Ok(()) };
         if self.merger.is_busy() {
             return Ok(());
         }
@@ -344,6 +347,19 @@ fn path_of(folder: &Path, family: Family, number: u64) -> PathBuf {
     folder.join(format!("{}-{number:012}.tab", FAMILIES[family as usize].1))
 }
 
+/// The greatest number in the folder.
+fn last_number(folder: &Path) -> Result<Option<u64>, ShelfError> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let mut last = None;
+    for entry in std::fs::read_dir(folder)? {
+        last = last.max(number_of(&entry?.path()));
+    }
+    Ok(last)
+}
+
 fn number_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_suffix(".tab")?.rsplit_once('-')?.1.parse().ok()
+    let name = path.file_name()?.to_str()?.trim_end_matches(".damaged");
+    name.strip_suffix(".tab")?.rsplit_once('-')?.1.parse().ok()
 }
