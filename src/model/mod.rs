@@ -19,6 +19,7 @@ pub mod secret;
 pub mod settings;
 pub mod shelf;
 pub mod url;
+pub mod varint;
 pub mod verdict;
 pub mod view;
 

@@ -9,6 +9,7 @@ mod tests;
 pub use reader::Reader;
 
 use super::observation::*;
+use super::varint::{put as put_varint, zigzag};
 
 /// Bytes that are no observation: damaged, or written by a newer version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -207,14 +208,6 @@ fn put_options<const N: usize>(out: &mut Vec<u8>, values: [Option<u64>; N]) {
     values.into_iter().flatten().for_each(|value| put_varint(out, value));
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value > 127 {
-        out.push(value as u8 | 128);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -226,8 +219,4 @@ fn nonzero(value: u64) -> Option<u64> {
 
 fn halves(value: u128) -> (u64, u64) {
     ((value >> 64) as u64, value as u64)
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63) as u64
 }

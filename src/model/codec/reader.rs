@@ -3,6 +3,7 @@
 use super::super::facet::FacetSet;
 use super::super::id::{SetId, SpanId, Sym, TraceId, UnitHash};
 use super::super::observation::*;
+use super::super::varint::{self, unzigzag};
 use super::*;
 
 /// Reads the observations of a batch one after the other; stops at the first damaged one.
@@ -202,15 +203,10 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, &'static str> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Ok(value);
-            }
-        }
-        Err("varint too long")
+        let mut rest = &self.bytes[self.at..];
+        let value = varint::take(&mut rest).ok_or("number cut short or too long")?;
+        self.at = self.bytes.len() - rest.len();
+        Ok(value)
     }
 }
 
@@ -228,10 +224,6 @@ impl Iterator for Reader<'_> {
         }
         Some(read)
     }
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 fn millionths(value: u64) -> u32 {

@@ -12,6 +12,7 @@
 
 use super::filter::{self, LINE, Probe};
 use crate::model::shelf::{Family, Part, Record, ShelfError};
+use crate::model::varint;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -273,10 +274,10 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn one(&mut self) -> Option<(u128, Part, &'a [u8])> {
-        let part = take_varint(&mut self.bytes)?;
+        let part = varint::take(&mut self.bytes)?;
         let key = u128_at(self.bytes.get(..16)?, 0);
         self.bytes = &self.bytes[16..];
-        let len = take_varint(&mut self.bytes)? as usize;
+        let len = varint::take(&mut self.bytes)? as usize;
         let (bytes, rest) = self.bytes.split_at_checked(len)?;
         self.bytes = rest;
         Some((key, self.first + part as Part, bytes))
@@ -296,28 +297,6 @@ impl<'a> Iterator for Records<'a> {
         }
         Some(read)
     }
-}
-
-/// Appends a number in groups of seven bits.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value > 127 {
-        out.push(value as u8 | 128);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for at in 0..10 {
-        let byte = *bytes.get(at)?;
-        value |= u64::from(byte & 127) << (7 * at);
-        if byte < 128 {
-            *bytes = &bytes[at + 1..];
-            return Some(value);
-        }
-    }
-    None
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

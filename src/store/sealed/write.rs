@@ -1,8 +1,9 @@
 //! Writes a table: records in the order of their keys, blocks of about 8 KiB.
 
 use super::filter::Builder;
-use super::table::{Foot, PIECE, put_varint};
+use super::table::{Foot, PIECE};
 use crate::model::shelf::{Family, Part};
+use crate::model::varint;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -53,9 +54,9 @@ impl Writer {
         if self.block.is_empty() {
             self.first = key;
         }
-        put_varint(&mut self.block, u64::from(part - self.foot.parts.0));
+        varint::put(&mut self.block, u64::from(part - self.foot.parts.0));
         self.block.extend_from_slice(&key.to_le_bytes());
-        put_varint(&mut self.block, bytes.len() as u64);
+        varint::put(&mut self.block, bytes.len() as u64);
         self.block.extend_from_slice(bytes);
         self.filter.add(key);
         self.foot.records += 1;

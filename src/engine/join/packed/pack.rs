@@ -3,6 +3,7 @@
 use super::Atoms;
 use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
 use crate::model::observation::Grader;
+use crate::model::varint::{self, zigzag};
 use crate::model::{Assignment, Score, SpanId, Sym, Target, Units};
 
 /// Packs a trace.
@@ -36,16 +37,12 @@ struct Pack<'a> {
 }
 
 impl Pack<'_> {
-    fn number(&mut self, mut value: u64) {
-        while value > 127 {
-            self.out.push(value as u8 | 128);
-            value >>= 7;
-        }
-        self.out.push(value as u8);
+    fn number(&mut self, value: u64) {
+        varint::put(self.out, value);
     }
 
     fn signed(&mut self, value: i64) {
-        self.number((value << 1 ^ value >> 63) as u64);
+        self.number(zigzag(value));
     }
 
     fn word(&mut self, value: u64) {
@@ -186,8 +183,4 @@ impl Pack<'_> {
 
 fn hashes(units: &Units) -> [Option<u64>; 4] {
     [units.explicit, units.user, units.session, units.conversation].map(|u| u.map(|hash| hash.0))
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63) as u64
 }

@@ -3,6 +3,7 @@
 use super::{Atoms, Unreadable};
 use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
 use crate::model::observation::{Grader, Role, Source};
+use crate::model::varint::{self, unzigzag};
 use crate::model::{
     Assignment, Call, Facets, Finish, Operation, Place, Score, SetId, SpanId, Sym, Target, Tokens,
     TraceId, UnitHash, Units,
@@ -59,15 +60,7 @@ impl Unpack<'_> {
     }
 
     fn number(&mut self) -> Got<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Ok(value);
-            }
-        }
-        Err(Unreadable)
+        varint::take(&mut self.bytes).ok_or(Unreadable)
     }
 
     fn signed(&mut self) -> Got<i64> {
@@ -235,7 +228,3 @@ impl Unpack<'_> {
 }
 
 type Hashes<const H: usize> = [Option<UnitHash>; H];
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
