@@ -51,7 +51,8 @@ pub struct Sealed {
     oldest: [Part; 3],
     merger: Merger,
     retained: VecDeque<BTreeSet<u64>>,
-    unsynced: bool,
+    /// Tables that came since the last sync.
+    unsynced: BTreeSet<u64>,
 }
 
 // === impl Sealed ===
@@ -83,7 +84,7 @@ impl Sealed {
             oldest: manifest.oldest,
             merger: Merger::default(),
             retained: VecDeque::from([manifest.numbers()]),
-            unsynced: false,
+            unsynced: BTreeSet::new(),
         };
         sealed.hold_filters()?;
         Ok(sealed)
@@ -100,15 +101,16 @@ impl Sealed {
 
     /// Makes everything durable that the manifest names.
     pub fn sync(&mut self) -> Result<(), ShelfError> {
-        if !self.unsynced {
+        if self.unsynced.is_empty() {
             return Ok(());
         }
         fail::point("seal.sync");
-        for table in self.tables.iter().flatten() {
+        let written = self.tables.iter().flatten();
+        for table in written.filter(|table| self.unsynced.contains(&table.number)) {
             table.sync()?;
         }
         std::fs::File::open(&self.folder)?.sync_all()?;
-        self.unsynced = false;
+        self.unsynced.clear();
         Ok(())
     }
 
@@ -191,7 +193,7 @@ impl Sealed {
         list.retain(|table| !done.inputs.contains(&table.number));
         if let (Some(at), Some(merged)) = (at, merged) {
             list.insert(at, merged);
-            self.unsynced = true;
+            self.unsynced.insert(done.number);
         }
         self.hold_filters()
     }
@@ -235,7 +237,7 @@ impl Shelf for Sealed {
             }
         };
         self.tables[batch.family as usize].push(table);
-        self.unsynced = true;
+        self.unsynced.insert(number);
         self.hold_filters()?;
         self.tend(batch.family)
     }

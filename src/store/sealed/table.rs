@@ -41,6 +41,8 @@ pub struct Table {
     lines: u64,
     top: Vec<u128>,
     filter: Option<Vec<u8>>,
+    /// The piece of the index and the block that were read last, with their numbers.
+    piece: Option<(u64, Vec<Entry>)>,
     last: Option<(u64, Vec<u8>)>,
 }
 
@@ -147,6 +149,7 @@ impl Table {
             lines: foot.lines,
             top: top.chunks_exact(16).map(|key| u128_at(key, 0)).collect(),
             filter: None,
+            piece: None,
             last: None,
         })
     }
@@ -197,14 +200,18 @@ impl Table {
         }
     }
 
-    /// The record of a key. Keys that are asked for in order read each block once.
+    /// The record of a key. Keys that are asked for in order read each block, and each piece of the
+    /// index, once.
     pub fn get(&mut self, key: u128) -> Result<Option<Record>, ShelfError> {
         let piece = self.top.partition_point(|first| *first <= key);
-        let Some(piece) = piece.checked_sub(1) else { return Ok(None) };
-        let entries = self.entries(piece as u64)?;
+        let Some(piece) = piece.checked_sub(1).map(|piece| piece as u64) else { return Ok(None) };
+        if self.piece.as_ref().is_none_or(|held| held.0 != piece) {
+            self.piece = Some((piece, self.entries(piece)?));
+        }
+        let entries = self.piece.as_ref().map_or(&[][..], |held| &held.1);
         let at = entries.partition_point(|entry| entry.first <= key);
         let Some(at) = at.checked_sub(1) else { return Ok(None) };
-        let number = piece as u64 * PIECE as u64 + at as u64;
+        let number = piece * PIECE as u64 + at as u64;
         if self.last.as_ref().is_none_or(|last| last.0 != number) {
             self.last = Some((number, self.block(&entries[at])?));
         }
