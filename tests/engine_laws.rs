@@ -550,7 +550,7 @@ fn add_run(line: &mut Line, run: &Run) {
     line.errors += sum(Origin::Error);
     line.latency_us += sum(Origin::Latency);
     line.tokens_out += sum(Origin::TokensOut);
-    for (measure, sums) in &run.measures {
+    for (measure, sums) in run.measures.iter() {
         if let Measure::Score(name, grader) = measure {
             let known = line.scores.entry((*name, grader.name)).or_default();
             *known = (known.0 + sums.n, known.1 + sums.y);
@@ -560,8 +560,8 @@ fn add_run(line: &mut Line, run: &Run) {
     }
     let calls = run.sums(Measure::Call(Origin::Calls));
     let minutes = calls.map(|s| s.windows.cells(armspan::engine::tally::windows::Step::Minute));
-    for (minute, cell) in minutes.into_iter().flatten() {
-        *line.minutes.entry(*minute).or_default() += cell.n;
+    for (minute, cell) in minutes.into_iter().flat_map(|cells| cells.iter()) {
+        *line.minutes.entry(minute).or_default() += cell.n;
     }
 }
 
@@ -596,18 +596,19 @@ fn partitioned(parts: usize, definitions: &[Observation], batches: &[Vec<Observa
     let mut joins: Vec<(Join, Dictionary)> = vec![Default::default(); parts];
     let mut tallies: Vec<Tally> = vec![Tally::default(); parts];
     let place = |id: TraceId| (id.0 >> 64) as usize % parts;
-    let mut feed = |to: usize, list: Vec<Observation>, now: Nanos| {
+    let mut feed = |to: usize, mut list: Vec<Observation>, now: Nanos| {
         let (join, dictionary) = &mut joins[to];
-        let mut changes = join.take_all(list, now, &context, dictionary);
+        let mut changes = Vec::new();
+        join.take_all(&mut list, now, &context, dictionary, &mut changes);
         for at in 0..changes.len() {
             if let Change::Forward(id, score) = changes[at] {
                 let (join, dictionary) = &mut joins[place(id)];
-                changes.extend(join.deliver(&[(id, score)], now, &context, dictionary));
+                join.deliver(&[(id, score)], now, &context, dictionary, &mut changes);
             }
         }
         for change in &changes {
             if let Change::Add(fact) | Change::Take(fact) = change {
-                tallies[bucket(fact) % parts].apply(change, &context.settings.limits);
+                tallies[bucket(fact) % parts].apply_all(&[*change], &context.settings.limits);
             }
         }
     };

@@ -59,7 +59,7 @@ fn sums(fold: &Fold) -> Sums {
     for (key, run) in fold.engine.tally().runs() {
         let line = out.entry((key.experiment, key.site, key.arm)).or_default();
         line.0 += run.calls;
-        for (measure, sums) in &run.measures {
+        for (measure, sums) in run.measures.iter() {
             let all = line.1.entry(*measure).or_default();
             *all = (all.0 + sums.n, all.1 + sums.y, all.2 + sums.w);
         }

@@ -135,7 +135,7 @@ fn add_call(
     if let Some(session) = resolved.units.session {
         put("session", json!({"from": "session.id", "hash": hash(session)}));
     }
-    let experiment = resolved.arms.first().map_or(Sym::NONE, |arm| arm.experiment);
+    let experiment = explained.arms.first().map_or(Sym::NONE, |arm| arm.experiment);
     let identity = engine.context().identity(experiment).of(&full);
     put("config", Json::Object(identify::config(&identity)));
     put("observed", observed(&full, explained));
@@ -164,14 +164,14 @@ fn add_call(
 fn assignments(trace: TraceId, explained: &Explained, fold: &Fold) -> Json {
     let engine = &fold.engine;
     let text = |sym: Sym| engine.dictionary().text(sym).to_owned();
-    let list = explained.resolved.arms.iter().map(|arm| {
+    let list = explained.arms.iter().map(|arm| {
         let mut out = Map::new();
         out.insert("experiment".into(), json!(text(arm.experiment)));
         out.insert("arm".into(), json!(text(arm.arm)));
         if let Some(id) = fact_of(explained, arm).and_then(|fact| engine.run_of(&fact.run)) {
             out.insert("run".into(), json!(id[..12]));
         }
-        let place = engine.trace(trace).map_or("", |trace| place(trace, explained, arm));
+        let place = engine.trace(trace).map_or("", |trace| place(&trace, explained, arm));
         out.insert("assigned_by".into(), json!(format!("{}{place}", arm.source.describe())));
         Json::Object(out)
     });
@@ -198,7 +198,7 @@ fn place(trace: &Trace, explained: &Explained, arm: &Arm) -> &'static str {
 
 /// What was randomised: as the first experiment counts it, else the best id that there is.
 fn unit(explained: &Explained) -> Option<Json> {
-    let first = explained.resolved.arms.first();
+    let first = explained.arms.first();
     let counted = first.and_then(|arm| fact_of(explained, arm));
     if let Some(fact) = counted.filter(|fact| fact.kind != UnitKind::Trace) {
         let told = fact.kind == UnitKind::Explicit && explained.resolved.units.explicit.is_none();
@@ -266,7 +266,7 @@ pub(super) fn missing(full: &FacetSet, explained: &Explained) -> Vec<String> {
         .filter(|field| !identify::is_present(full, *field))
         .map(|field| field.path().to_owned())
         .collect();
-    if explained.resolved.arms.is_empty() {
+    if explained.arms.is_empty() {
         out.push("arm".into());
     }
     if unit(explained).is_none() {

@@ -85,6 +85,11 @@ impl Dictionary {
         self.sets.get(&id).cloned().unwrap_or_default()
     }
 
+    /// The facets of a set, if it is known.
+    pub fn known(&self, id: SetId) -> Option<&FacetSet> {
+        self.sets.get(&id).map(|set| &**set)
+    }
+
     /// How many definitions found no room.
     pub fn refused(&self) -> u64 {
         self.refused

@@ -7,6 +7,7 @@ pub mod dictionary;
 pub mod estimate;
 pub mod fact;
 pub mod join;
+pub mod shards;
 pub mod sorted;
 mod stage;
 pub mod tally;
@@ -27,7 +28,7 @@ use watch::{Scene, Watch};
 pub use stage::{Answers, Need, Sealing};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 5;
+pub const STATE_VERSION: u32 = 6;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -90,7 +91,8 @@ impl Engine {
             return Stepped::Need(need);
         }
         let sealing = self.seal(&mut stage);
-        let mut output = Output { sealing, ..stage.output };
+        let mut output = Output { sealing, ..std::mem::take(&mut stage.output) };
+        self.stage = stage.room();
         if now / HOUR > self.log_time / HOUR && self.log_time > 0 {
             output.cut = Some(Why::Hour);
         }
@@ -108,7 +110,7 @@ impl Engine {
     }
 
     /// Delivers scores that were addressed to another partition: here there is only one.
-    fn forward(&mut self, mut changes: Vec<Change>, now: Nanos) -> Vec<Change> {
+    fn forward(&mut self, changes: &mut Vec<Change>, now: Nanos) {
         let scores: Vec<_> = changes
             .iter()
             .filter_map(|change| match change {
@@ -117,9 +119,9 @@ impl Engine {
             })
             .collect();
         if !scores.is_empty() {
-            changes.extend(self.join.deliver(&scores, now, &self.context, &mut self.dictionary));
+            let Engine { join, context, dictionary, .. } = self;
+            join.deliver(&scores, now, context, dictionary, changes);
         }
-        changes
     }
 
     fn configure(&mut self, stage: &mut Stage, json: &str, now: Nanos) {
@@ -253,7 +255,7 @@ impl Engine {
     }
 
     /// A trace, as long as it is in memory.
-    pub fn trace(&self, id: crate::model::TraceId) -> Option<&join::trace::Trace> {
+    pub fn trace(&self, id: crate::model::TraceId) -> Option<join::trace::Trace> {
         self.join.trace(id)
     }
 
@@ -269,6 +271,7 @@ impl Engine {
             return Err(postcard::Error::SerdeDeCustom);
         }
         engine.context.derive();
+        engine.join.derive();
         Ok(engine)
     }
 }

@@ -1,7 +1,8 @@
 //! Serialises a hash map in the order of its keys: equal maps give equal bytes.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 /// Writes the pairs in order.

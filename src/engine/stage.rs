@@ -53,6 +53,8 @@ pub struct Sealing {
 pub(super) struct Stage {
     begun: bool,
     observations: Option<Vec<Observation>>,
+    /// Where the next observations go.
+    room: Vec<Observation>,
     asked: BTreeSet<Key>,
     changes: Vec<Change>,
     sweeps: VecDeque<Sweep>,
@@ -60,6 +62,20 @@ pub(super) struct Stage {
     sealed: Vec<Batch>,
     pub(super) output: Output,
 }
+
+impl Stage {
+    /// What the next entry begins with: nothing but the room that this one took.
+    pub(super) fn room(mut self) -> Stage {
+        self.room.clear();
+        self.room.shrink_to(ROOM_MAX);
+        self.changes.clear();
+        self.changes.shrink_to(ROOM_MAX);
+        Stage { room: self.room, changes: self.changes, ..Stage::default() }
+    }
+}
+
+/// Observations and changes whose room is kept.
+const ROOM_MAX: usize = 4_096;
 
 impl Engine {
     /// Goes on with an entry as far as what is in memory allows. `None` when all folds are done.
@@ -97,8 +113,8 @@ impl Engine {
     fn begin(&mut self, stage: &mut Stage, entry: &Entry, now: Nanos) {
         match &entry.body {
             Body::Batch(bytes) => {
-                let (observations, unreadable) = decode(bytes);
-                self.unreadable += unreadable;
+                let mut observations = std::mem::take(&mut stage.room);
+                self.unreadable += decode(bytes, &mut observations);
                 stage.observations = Some(observations);
             }
             Body::Tick => self.tick(stage, now),
@@ -136,15 +152,16 @@ impl Engine {
     }
 
     fn join_observations(&mut self, stage: &mut Stage, now: Nanos) -> Option<Need> {
-        let observations = stage.observations.take()?;
+        let mut observations = stage.observations.take()?;
         let keys = self.join.needed(&observations, &stage.asked);
         if !keys.is_empty() {
             stage.observations = Some(observations);
             return Some(self.ask(stage, keys));
         }
         let Engine { context, dictionary, join, .. } = self;
-        let changes = join.take_all(observations, now, context, dictionary);
-        stage.changes = self.forward(changes, now);
+        join.take_all(&mut observations, now, context, dictionary, &mut stage.changes);
+        stage.room = observations;
+        self.forward(&mut stage.changes, now);
         stage.sweeps.extend(self.join.walks(now, &self.context));
         None
     }
@@ -157,7 +174,8 @@ impl Engine {
         }
         let Engine { context, tally, .. } = self;
         let limits = &context.settings.limits;
-        stage.changes.drain(..).for_each(|change| tally.apply(&change, limits));
+        tally.apply_all(&stage.changes, limits);
+        stage.changes.clear();
         None
     }
 
@@ -193,14 +211,13 @@ impl Engine {
     }
 }
 
-/// Observations of a batch; what cannot be read is counted and ends the batch.
-fn decode(bytes: &[u8]) -> (Vec<Observation>, u64) {
-    let mut list = Vec::with_capacity(bytes.len() / 64);
+/// Adds the observations of a batch; what cannot be read is counted and ends the batch.
+fn decode(bytes: &[u8], out: &mut Vec<Observation>) -> u64 {
     for read in Reader::new(bytes) {
         match read {
-            Ok(observation) => list.push(observation),
-            Err(_) => return (list, 1),
+            Ok(observation) => out.push(observation),
+            Err(_) => return 1,
         }
     }
-    (list, 0)
+    0
 }

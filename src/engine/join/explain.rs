@@ -1,8 +1,8 @@
 //! What became of every candidate of a trace, for `armspan explain`.
 
-use super::facts::Tools;
-use super::resolve::{self, Fate};
-use super::{Join, facts, resolve_one};
+use super::facts::{Resolution, Tools};
+use super::resolve::{self, Arm, Arms, Fate, Fates};
+use super::{Join, facts};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::Fact;
@@ -15,6 +15,8 @@ pub struct Explained {
     pub fate: Fate,
     /// After all joins.
     pub resolved: resolve::Resolved,
+    /// Its experiments and arms.
+    pub arms: Vec<Arm>,
     /// What its span said.
     pub call: Call,
     /// Cost, nano-USD, prices included.
@@ -31,19 +33,19 @@ impl Join {
         context: &Context,
         dictionary: &mut Dictionary,
     ) -> Vec<Explained> {
-        let Some(trace) = self.traces.get(&id) else { return Vec::new() };
-        let (arms, _) = resolve::arms(trace, context);
-        let all = resolve_one(id, trace, context, dictionary, &mut self.memo).facts;
+        let Some(trace) = self.trace(id) else { return Vec::new() };
+        let arms = Arms::of(&trace, context).list;
+        let mut all = Resolution::default();
+        let mut tools = Tools { context, dictionary, memo: &mut self.memo };
+        facts::resolve(id, &trace, &mut tools, &mut all);
         let mut out = Vec::new();
-        for (at, fate) in resolve::fates(trace) {
-            let Some(candidate) = trace.spans[at].candidate() else { continue };
-            let resolved =
-                resolve::resolve_call(trace, at, &arms, context, dictionary, &mut self.memo);
-            let call = candidate.call;
-            let tools = Tools { context, dictionary, memo: &mut self.memo };
-            let cost_nano = facts::cost(&call, &resolved, &tools);
-            let facts = all.iter().filter(|f| f.span == call.place.span).copied().collect();
-            out.push(Explained { fate, resolved, call, cost_nano, facts });
+        for (at, fate) in Fates::of(&trace).iter() {
+            let Some(candidate) = trace.candidate(at) else { continue };
+            let resolved = resolve::resolve_call(&trace, at, context, tools.dictionary, tools.memo);
+            let (call, arms) = (candidate.call, arms.clone());
+            let cost_nano = facts::cost(&call, &resolved, &mut tools);
+            let facts = all.facts.iter().filter(|f| f.span == call.place.span).copied().collect();
+            out.push(Explained { fate, resolved, arms, call, cost_nano, facts });
         }
         out
     }

@@ -1,16 +1,16 @@
 //! From a trace to its facts: counted calls in every experiment, their matured scores, and the
 //! census of what else the trace holds. Pure, like `resolve`.
 
-use super::memo::Memo;
-use super::resolve::{self, Arm, Fate, Resolved, unit_of};
+use super::memo::{Memo, Scratch};
+use super::per_key::PerKey;
+use super::resolve::{self, Arm, Arms, Fate, Fates, Resolved, unit_of};
 use super::scores;
 use super::trace::{Candidate, Trace};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{CallFact, Draw, Fact, FactBody, MICRO, RunKey};
-use crate::model::{Call, Field, Finish, Nanos, Score, Sym, TraceId, UnitHash, UnitKind};
+use crate::model::{Call, Finish, Nanos, Score, Sym, TraceId, UnitHash, UnitKind};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Values above this are no measurement: sums stay exact below it.
 const VALUE_MAX: u64 = 1 << 53;
@@ -40,11 +40,11 @@ pub struct Census {
     /// Scores that have found no call.
     pub lost_scores: i64,
     /// Refused candidates by emitter.
-    pub wrappers: BTreeMap<Sym, i64>,
+    pub wrappers: PerKey<Sym>,
     /// Traces with two arms, by experiment.
-    pub conflicts: BTreeMap<Sym, i64>,
+    pub conflicts: PerKey<Sym>,
     /// Traces with calls, by flag and variant, of flags that are no experiments (yet).
-    pub flags: BTreeMap<(Sym, Sym), i64>,
+    pub flags: PerKey<(Sym, Sym)>,
 }
 
 /// What resolving needs besides the trace.
@@ -57,40 +57,56 @@ pub struct Tools<'a> {
     pub memo: &'a mut Memo,
 }
 
-/// Resolves a trace.
-pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>) -> Resolution {
-    let mut out = Resolution::default();
-    let fates = resolve::fates(trace);
-    if fates.is_empty() && trace.scores.is_empty() {
-        return out;
+/// Resolves a trace into `out`, in place of what was there.
+pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>, out: &mut Resolution) {
+    out.clear();
+    let mut scratch = std::mem::take(&mut tools.memo.scratch);
+    let Scratch { fates, arms, calls } = &mut scratch;
+    fates.find(trace);
+    if !fates.is_empty() || !trace.scores.is_empty() {
+        arms.find(trace, tools.context);
+        sort_out(trace, fates, calls, tools, &mut out.census);
+        let by_call = scores::by_call(trace, fates, &mut out.census);
+        if !calls.is_empty() {
+            note_trace(trace, arms, tools.context, &mut out.census);
+        }
+        for at in calls.drain(..) {
+            let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
+            add_call(id, trace, at, &arms.list, scores, tools, out);
+        }
+        out.facts.sort_unstable();
     }
-    let (arms, conflicts) = resolve::arms(trace, tools.context);
-    let mut calls = Vec::with_capacity(fates.len());
-    for (at, fate) in &fates {
-        let Some(candidate) = trace.spans[*at].candidate() else { continue };
+    tools.memo.scratch = scratch;
+}
+
+/// Calls that count, and how many candidates do not.
+fn sort_out(
+    trace: &Trace,
+    fates: &Fates,
+    calls: &mut Vec<usize>,
+    tools: &mut Tools<'_>,
+    census: &mut Census,
+) {
+    for (at, fate) in fates.iter() {
+        let Some(candidate) = trace.candidate(at) else { continue };
         match fate {
             Fate::Wrapper => {
-                let emitter = emitter(candidate, tools.dictionary);
-                *out.census.wrappers.entry(emitter).or_default() += 1;
+                let emitter = tools.memo.traits(candidate.call.set, tools.dictionary).emitter;
+                census.wrappers.add(emitter, 1);
             }
-            Fate::Judge => out.census.judges += 1,
-            Fate::Call if candidate.counted_at.is_none() => out.census.parked += 1,
-            Fate::Call => calls.push(*at),
+            Fate::Judge => census.judges += 1,
+            Fate::Call if candidate.counted_at.is_none() => census.parked += 1,
+            Fate::Call => calls.push(at),
         }
     }
-    let by_call = scores::by_call(trace, &fates, &mut out.census);
-    if !calls.is_empty() {
-        out.census.conflicts.extend(conflicts.iter().map(|experiment| (*experiment, 1)));
-        let known = &tools.context.experiments;
-        let flags = trace.assignments.iter().filter(|told| !known.contains_key(&told.experiment));
-        out.census.flags.extend(flags.map(|told| ((told.experiment, told.arm), 1)));
-    }
-    for at in calls {
-        let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
-        add_call(id, trace, at, &arms, scores, tools, &mut out);
-    }
-    out.facts.sort_unstable();
-    out
+}
+
+/// What is counted once for a trace with calls.
+fn note_trace(trace: &Trace, arms: &Arms, context: &Context, census: &mut Census) {
+    arms.conflicts.iter().for_each(|experiment| census.conflicts.set(*experiment, 1));
+    let known = &context.experiments;
+    let flags = trace.assignments.iter().filter(|told| !known.contains_key(&told.experiment));
+    flags.for_each(|told| census.flags.set((told.experiment, told.arm), 1));
 }
 
 fn add_call(
@@ -102,17 +118,16 @@ fn add_call(
     tools: &mut Tools<'_>,
     out: &mut Resolution,
 ) {
-    let Some(candidate) = trace.spans[at].candidate() else { return };
+    let Some(candidate) = trace.candidate(at) else { return };
     out.census.calls += 1;
     out.census.with_arm += i64::from(!arms.is_empty());
     out.census.with_score += i64::from(!scores.is_empty());
     if arms.is_empty() {
         return;
     }
-    let resolved =
-        resolve::resolve_call(trace, at, arms, tools.context, tools.dictionary, tools.memo);
+    let resolved = resolve::resolve_call(trace, at, tools.context, tools.dictionary, tools.memo);
     let covariate = trace.covariate.map(|told| told.2);
-    for arm in &resolved.arms {
+    for arm in arms {
         let fact = call_fact(id, candidate, covariate, &resolved, arm, tools);
         out.facts.push(fact);
         add_scores(&fact, scores, trace.resolved_at, tools.context, &mut out.facts);
@@ -156,7 +171,7 @@ fn numbers(
     resolved: &Resolved,
     arm: &Arm,
     allocation: u32,
-    tools: &Tools<'_>,
+    tools: &mut Tools<'_>,
 ) -> CallFact {
     let call = &candidate.call;
     let sampled_micro = inverse_micro(call.sampled_ppm);
@@ -181,14 +196,11 @@ fn numbers(
 
 /// Cost from the span, else from the price of its revision or requested model; a failed call
 /// has no priced cost.
-pub fn cost(call: &Call, resolved: &Resolved, tools: &Tools<'_>) -> Option<u64> {
+pub fn cost(call: &Call, resolved: &Resolved, tools: &mut Tools<'_>) -> Option<u64> {
     if call.cost_nano.is_some() || tools.context.settings.prices.is_empty() {
         return call.cost_nano;
     }
-    let facets = tools.dictionary.set(resolved.full);
-    let (revision, requested) =
-        (facets.text(Field::ModelRevision), facets.text(Field::ModelRequested));
-    let price = tools.context.price(revision, requested)?;
+    let price = tools.memo.price(resolved.full, tools.context, tools.dictionary)?;
     let input = call.tokens.input?;
     let cached = call.tokens.cached.unwrap_or(0).min(input);
     let output = call.tokens.output.unwrap_or(0);
@@ -231,12 +243,6 @@ fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out:
     }
 }
 
-/// The scope that emitted a candidate.
-pub fn emitter(candidate: &Candidate, dictionary: &Dictionary) -> Sym {
-    let set = dictionary.set(candidate.call.set);
-    set.text(Field::Emitter).map_or(Sym::NONE, Sym::of)
-}
-
 /// Whether a call was refused for its content.
 pub fn is_refusal(finish: Finish) -> bool {
     finish.has(Finish::CONTENT_FILTER)
@@ -277,6 +283,16 @@ pub fn half_even(value: u64, scale: u64) -> u64 {
     whole + up
 }
 
+// === impl Resolution ===
+
+impl Resolution {
+    /// Forgets everything but the room it takes.
+    pub fn clear(&mut self) {
+        self.facts.clear();
+        self.census.clear();
+    }
+}
+
 // === impl Census ===
 
 impl Census {
@@ -288,25 +304,17 @@ impl Census {
         self.judges += sign * other.judges;
         self.parked += sign * other.parked;
         self.lost_scores += sign * other.lost_scores;
-        add_map(&mut self.wrappers, &other.wrappers, sign);
-        add_map(&mut self.conflicts, &other.conflicts, sign);
-        add_map(&mut self.flags, &other.flags, sign);
+        self.wrappers.add_all(&other.wrappers, sign);
+        self.conflicts.add_all(&other.conflicts, sign);
+        self.flags.add_all(&other.flags, sign);
     }
-}
 
-/// Keys of a map of counts; further ones are not counted.
-const KEYS_MAX: usize = 4_096;
-
-fn add_map<K: Ord + Copy>(into: &mut BTreeMap<K, i64>, from: &BTreeMap<K, i64>, sign: i64) {
-    for (key, count) in from {
-        if !into.contains_key(key) && into.len() >= KEYS_MAX {
-            continue;
-        }
-        let sum = into.entry(*key).or_default();
-        *sum += sign * count;
-        if *sum == 0 {
-            into.remove(key);
-        }
+    fn clear(&mut self) {
+        (self.calls, self.with_arm, self.with_score) = (0, 0, 0);
+        (self.judges, self.parked, self.lost_scores) = (0, 0, 0);
+        self.wrappers.clear();
+        self.conflicts.clear();
+        self.flags.clear();
     }
 }
 

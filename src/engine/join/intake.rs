@@ -2,7 +2,7 @@
 //! afterwards what changed.
 
 use super::trace::Added;
-use super::{Join, Touched, count, kind_name, place_of};
+use super::{Join, Touched, count, place_of};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, Draw, Exposure};
@@ -10,7 +10,7 @@ use crate::model::observation::Define;
 use crate::model::{Alias, Assignment, Nanos, Observation, Score, Target, TraceId, UnitHash};
 
 /// Response ids, and scores by response id, that are remembered.
-const ALIASES_MAX: usize = 262_144;
+const ALIASES_MAX: usize = 1 << 20;
 /// Scores that wait for one response id.
 const HELD_MAX: usize = 64;
 
@@ -24,7 +24,7 @@ impl Join {
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
-        count(&mut self.counts.observations, kind_name(&observation));
+        self.counts.observations.count(&observation);
         if place_of(&observation).is_some_and(|place| place.end <= self.floor) {
             self.counts.late += 1;
             return;
@@ -41,9 +41,8 @@ impl Join {
                 self.take_alias((alias, false), now, touched, changes, context, dictionary);
             }
             Observation::Call(call) => {
-                self.touch(call.place.trace, touched, context, dictionary);
-                let trace = self.traces.entry(call.place.trace).or_default();
-                let added = trace.add_call(&call, now);
+                let at = self.touch(call.place.trace, touched, context, dictionary);
+                let added = touched.at(at).trace.add_call(&call, now);
                 self.note(added);
                 if let Some(response) = call.response {
                     let (trace, span) = (call.place.trace, call.place.span);
@@ -52,17 +51,16 @@ impl Join {
                 }
             }
             Observation::Facets(facets) => {
-                self.touch(facets.place.trace, touched, context, dictionary);
-                self.traces.entry(facets.place.trace).or_default().add_facets(&facets);
+                let at = self.touch(facets.place.trace, touched, context, dictionary);
+                touched.at(at).trace.add_facets(&facets);
             }
             Observation::Covariate(covariate) => {
-                self.touch(covariate.place.trace, touched, context, dictionary);
-                let trace = self.traces.entry(covariate.place.trace).or_default();
-                trace.add_covariate(&covariate);
+                let at = self.touch(covariate.place.trace, touched, context, dictionary);
+                touched.at(at).trace.add_covariate(&covariate);
             }
             Observation::Link(link) => {
-                self.touch(link.place.trace, touched, context, dictionary);
-                self.traces.entry(link.place.trace).or_default().add_link(&link);
+                let at = self.touch(link.place.trace, touched, context, dictionary);
+                touched.at(at).trace.add_link(&link);
             }
         }
     }
@@ -96,9 +94,9 @@ impl Join {
             }
             return;
         };
-        self.touch(id, touched, context, dictionary);
+        let at = self.touch(id, touched, context, dictionary);
         let not_before = self.floor.max(now.min(told.time)) + 1;
-        self.traces.entry(id).or_default().add_assignment(told, not_before);
+        touched.at(at).trace.add_assignment(told, not_before);
     }
 
     fn take_score(
@@ -117,7 +115,7 @@ impl Join {
                 Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
                 None => match self.found.get(&response) {
                     Some(id) => *id,
-                    None => return self.hold(response, score, now),
+                    None => return self.park_score(response, score, now),
                 },
             },
             // A session alone does not say which call, site or run was judged.
@@ -135,15 +133,15 @@ impl Join {
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
-        self.touch(id, touched, context, dictionary);
+        let at = self.touch(id, touched, context, dictionary);
         let not_before = self.floor.max(now) + 1;
-        let trace = self.traces.entry(id).or_default();
+        let trace = &mut touched.at(at).trace;
         // A score keeps no old trace alive: only an unknown one needs a place to wait.
         let not_before = if trace.spans.is_empty() { not_before } else { 0 };
         trace.add_score(score, not_before);
     }
 
-    fn hold(&mut self, response: UnitHash, score: Score, now: Nanos) {
+    fn park_score(&mut self, response: UnitHash, score: Score, now: Nanos) {
         if self.waiting.len() >= ALIASES_MAX {
             return count(&mut self.counts.limits, "waiting_scores");
         }
@@ -166,12 +164,15 @@ impl Join {
     ) {
         if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
             // Of several spans with this id the least is named: any of them leads to the call.
-            let known = self.responses.entry(alias.response).or_insert((alias, local));
+            let (known, _) = self.responses.entry(alias.response, || (alias, local));
             if (alias.trace, alias.span) < (known.0.trace, known.0.span) {
                 *known = (alias, local);
             }
         } else {
             count(&mut self.counts.limits, "response_ids");
+        }
+        if self.waiting.is_empty() {
+            return;
         }
         for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
             match local {

@@ -1,11 +1,14 @@
 //! Results that repeat for every call of a service: merged facet sets, identities, call sites.
 //! A cache, not state: it is empty after a restart and fills with the same answers.
 
+use super::resolve::{Arms, Fates};
 use crate::engine::context::Context;
 use crate::engine::dictionary::{Dictionary, OVERFLOW};
 use crate::identify;
+use crate::model::settings::Price;
 use crate::model::{FacetSet, Field, Operation, SetId, Sym, Value};
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
+use std::hash::Hash;
 
 /// Entries of each map; a full one is emptied.
 const ENTRIES_MAX: usize = 65_536;
@@ -13,15 +16,80 @@ const ENTRIES_MAX: usize = 65_536;
 /// See the module.
 #[derive(Clone, Default, Debug)]
 pub struct Memo {
-    merged: BTreeMap<Vec<SetId>, SetId>,
-    identities: BTreeMap<(Sym, SetId), SetId>,
-    sites: BTreeMap<(SetId, SetId, Operation), Sym>,
+    merged: HashMap<Vec<SetId>, SetId>,
+    identities: HashMap<(Sym, SetId), SetId>,
+    sites: HashMap<(SetId, SetId, Operation), Sym>,
+    traits: HashMap<SetId, Traits>,
+    prices: HashMap<SetId, Option<Price>>,
+    /// Rooms that are used again and again.
+    pub(super) scratch: Scratch,
+    chain: Vec<SetId>,
+}
+
+/// What resolving one trace needs for a moment.
+#[derive(Clone, Default, Debug)]
+pub struct Scratch {
+    /// What becomes of candidates.
+    pub fates: Fates,
+    /// Its arms.
+    pub arms: Arms,
+    /// Places of calls that count.
+    pub calls: Vec<usize>,
+}
+
+/// What is asked of every facet set of a span.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Traits {
+    /// The scope that emitted the span.
+    pub emitter: Sym,
+    /// It says which prompt was used.
+    pub names_prompt: bool,
 }
 
 impl Memo {
-    /// Forgets identities: which fields identify has changed.
-    pub fn forget_identities(&mut self) {
+    /// Forgets what rests on settings: which fields identify has changed, or prices.
+    pub fn forget_settings(&mut self) {
         self.identities.clear();
+        self.prices.clear();
+    }
+
+    /// An empty list of sets; [`Memo::merge`] takes it back.
+    pub fn take_chain(&mut self) -> Vec<SetId> {
+        let mut chain = std::mem::take(&mut self.chain);
+        chain.clear();
+        chain
+    }
+
+    /// What is asked of a facet set.
+    pub fn traits(&mut self, set: SetId, dictionary: &Dictionary) -> Traits {
+        if let Some(known) = self.traits.get(&set) {
+            return *known;
+        }
+        // A set that is not defined yet may be so later.
+        let Some(facets) = dictionary.known(set) else { return Traits::default() };
+        let emitter = facets.text(Field::Emitter).map_or(Sym::NONE, Sym::of);
+        let names_prompt = facets.get(Field::PromptHash).is_some();
+        let traits = Traits { emitter, names_prompt };
+        make_room(&mut self.traits).insert(set, traits);
+        traits
+    }
+
+    /// The price of a full set's revision or requested model.
+    pub fn price(
+        &mut self,
+        full: SetId,
+        context: &Context,
+        dictionary: &Dictionary,
+    ) -> Option<Price> {
+        if let Some(known) = self.prices.get(&full) {
+            return known.clone();
+        }
+        let facets = dictionary.known(full)?;
+        let (revision, requested) =
+            (facets.text(Field::ModelRevision), facets.text(Field::ModelRequested));
+        let price = context.price(revision, requested).cloned();
+        make_room(&mut self.prices).insert(full, price.clone());
+        price
     }
 
     /// The full set of a call: the first `own` sets of the chain entirely, of the others what is
@@ -29,27 +97,31 @@ impl Memo {
     /// of its own, so those of the agent around it are not its.
     pub fn merge(
         &mut self,
-        chain: &[SetId],
+        chain: Vec<SetId>,
         own: usize,
         retrievals: &[SetId],
         operation: Operation,
         dictionary: &mut Dictionary,
         max: u32,
     ) -> SetId {
-        if chain.len() == 1 && retrievals.is_empty() {
-            return chain[0];
+        let sets = chain.len();
+        let mut key = chain;
+        if sets == 1 && retrievals.is_empty() {
+            let only = key[0];
+            self.chain = key;
+            return only;
         }
-        // The number of own sets is part of the key: a set may be one's own or inherited.
-        let mut key = Vec::with_capacity(chain.len() + retrievals.len() + 1);
-        key.push(SetId(own as u128 | u128::from(operation.is_completion()) << 64));
-        key.extend_from_slice(chain);
         key.push(SetId(0));
         key.extend_from_slice(retrievals);
-        if let Some(known) = self.merged.get(&key) {
-            return *known;
+        // The number of own sets is part of the key: a set may be one's own or inherited.
+        key.push(SetId(own as u128 | u128::from(operation.is_completion()) << 64));
+        if let Some(known) = self.merged.get(key.as_slice()) {
+            let known = *known;
+            self.chain = key;
+            return known;
         }
         let mut full = FacetSet::default();
-        for (at, id) in chain.iter().enumerate() {
+        for (at, id) in key.iter().take(sets).enumerate() {
             take(&mut full, &dictionary.set(*id), |field| {
                 at < own || field.inherited() && (operation.is_completion() || !instructs(field))
             });
@@ -121,7 +193,7 @@ fn take(full: &mut FacetSet, from: &FacetSet, wanted: impl Fn(Field) -> bool) {
     }
 }
 
-fn make_room<K, V>(map: &mut BTreeMap<K, V>) -> &mut BTreeMap<K, V> {
+fn make_room<K: Hash + Eq, V>(map: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
     if map.len() >= ENTRIES_MAX {
         map.clear();
     }

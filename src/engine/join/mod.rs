@@ -3,14 +3,19 @@
 //! What does not fit into memory is sealed (`shelf`) and asked for when more of it comes; what is
 //! older than the horizon is reported as late.
 
+mod agenda;
+
 mod explain;
 pub mod facts;
 mod intake;
+mod kinds;
 pub mod memo;
 mod packed;
+pub mod per_key;
 pub mod resolve;
 mod scores;
 pub mod shelf;
+mod touched;
 pub mod trace;
 mod waits;
 
@@ -19,28 +24,30 @@ pub use explain::Explained;
 use super::context::Context;
 use super::dictionary::Dictionary;
 use super::fact::Change;
+use super::shards::Shards;
 use crate::model::{Alias, Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
+use agenda::Agenda;
 use facts::{Census, Resolution, Tools};
+use kinds::Kinds;
 use memo::Memo;
+use packed::{Packed, pack, unpack};
 use serde::{Deserialize, Serialize};
 use shelf::Parts;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use touched::{Touch, Touched};
 use trace::Trace;
 
 /// Estimated bytes of one remembered response id.
-const ALIAS_BYTES: u64 = 64;
+const ALIAS_BYTES: u64 = 72;
+/// Estimated bytes of a trace beside its packed ones: its place in the map, rows of the agendas.
+const HELD_BYTES: u64 = 176;
 
 /// All traces that may still change.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Join {
-    #[serde(with = "crate::engine::sorted")]
-    traces: HashMap<TraceId, Trace>,
-    /// By latest end: the oldest goes first.
-    by_end: BTreeSet<(Nanos, TraceId)>,
-    /// By the time at which they have to be resolved again.
-    due: BTreeSet<(Nanos, TraceId)>,
+    traces: Shards<TraceId, Held>,
     /// Where the call of a response id is, and whether its trace is in this partition.
-    responses: BTreeMap<UnitHash, (Alias, bool)>,
+    responses: Shards<UnitHash, (Alias, bool)>,
     /// Scores by response id that wait for their call, with the log time they came.
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
     /// Whatever ended no later than this is no longer known.
@@ -53,18 +60,49 @@ pub struct Join {
     pub census: Census,
     /// Counts that only grow.
     pub counts: JoinCounts,
+    /// By latest end: the oldest goes first.
+    #[serde(skip)]
+    by_end: Agenda,
+    /// By the time at which they have to be resolved again.
+    #[serde(skip)]
+    due: Agenda,
     #[serde(skip)]
     memo: Memo,
+    /// Rooms that are used again and again.
+    #[serde(skip)]
+    touched: Touched,
+    #[serde(skip)]
+    after: Resolution,
+    #[serde(skip)]
+    packing: Vec<u8>,
     /// Where calls of response ids are that this entry asked for.
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
+}
+
+/// A trace in memory, packed: most are complete when they come and are never looked at again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held {
+    newest: Nanos,
+    due: Nanos,
+    part: crate::model::shelf::Part,
+    parked: bool,
+    assigned: bool,
+    scored: bool,
+    bytes: Packed,
+}
+
+impl Held {
+    fn bytes(&self) -> u64 {
+        HELD_BYTES + self.bytes.0.len() as u64
+    }
 }
 
 /// Counts that only grow.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct JoinCounts {
     /// Observations by kind.
-    pub observations: BTreeMap<String, u64>,
+    pub observations: Kinds,
     /// Spans that came again.
     pub duplicates: u64,
     /// Spans that came again with other content.
@@ -88,9 +126,6 @@ pub enum Key {
     Unit(Sym, UnitHash),
 }
 
-/// Traces touched by an entry with what they gave before.
-type Touched = BTreeMap<TraceId, Resolution>;
-
 // === impl Join ===
 
 impl Join {
@@ -98,20 +133,19 @@ impl Join {
     /// be admitted before.
     pub fn take_all(
         &mut self,
-        observations: Vec<Observation>,
+        observations: &mut Vec<Observation>,
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let mut touched = Touched::new();
+        changes: &mut Vec<Change>,
+    ) {
+        let mut touched = std::mem::take(&mut self.touched);
         self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
-        for observation in observations {
-            self.take(observation, now, &mut touched, &mut changes, context, dictionary);
+        for observation in observations.drain(..) {
+            self.take(observation, now, &mut touched, changes, context, dictionary);
         }
-        self.settle(touched, now, now, context, dictionary, &mut changes);
-        self.tick(now, context, dictionary, &mut changes);
-        changes
+        self.settle(touched, now, now, context, dictionary, changes);
+        self.tick(now, context, dictionary, changes);
     }
 
     /// Takes scores that another partition sent to their trace.
@@ -121,13 +155,13 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-    ) -> Vec<Change> {
-        let (mut touched, mut changes) = (Touched::new(), Vec::new());
+        changes: &mut Vec<Change>,
+    ) {
+        let mut touched = std::mem::take(&mut self.touched);
         for (id, score) in scores {
             self.put_score(*id, score, now, &mut touched, context, dictionary);
         }
-        self.settle(touched, now, now, context, dictionary, &mut changes);
-        changes
+        self.settle(touched, now, now, context, dictionary, changes);
     }
 
     /// Resolves what is due.
@@ -138,16 +172,16 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = Touched::new();
-        while let Some(&(at, id)) = self.due.first() {
-            if at > now {
-                break;
-            }
-            self.due.pop_first();
-            if let Some(trace) = self.traces.get_mut(&id) {
-                trace.due = 0;
-            }
-            self.touch(id, &mut touched, context, dictionary);
+        let mut touched = std::mem::take(&mut self.touched);
+        let Join { due, traces, .. } = self;
+        let holds = |at, id| traces.get(&id).is_some_and(|held: &Held| held.due == at);
+        let mut ids = Vec::new();
+        while let Some((_, id)) = due.pop(now, holds) {
+            ids.push(id);
+        }
+        for id in ids {
+            let at = self.touch(id, &mut touched, context, dictionary);
+            touched.at(at).trace.due = 0;
         }
         self.settle(touched, now, now, context, dictionary, changes);
     }
@@ -161,16 +195,23 @@ impl Join {
         dictionary: &mut Dictionary,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut ids: Vec<TraceId> = self.traces.keys().copied().collect();
+        self.memo.forget_settings();
+        let mut before = Memo::default();
+        let mut ids: Vec<TraceId> = self.traces.iter().map(|row| *row.0).collect();
         ids.sort_unstable();
+        let mut touch = Touch::default();
         for id in ids {
-            let Some(trace) = self.traces.get(&id) else { continue };
-            if concerns.is_some_and(|experiment| !trace.names(experiment)) {
+            let Some(held) = self.traces.get(&id) else { continue };
+            touch.id = id;
+            if !self.open(&held.clone(), &mut touch) {
                 continue;
             }
-            let trace = trace.clone();
-            self.reconsider_one(id, &trace, (old, new), dictionary, &mut changes);
-            self.schedule(id, new);
+            if concerns.is_some_and(|experiment| !touch.trace.names(experiment)) {
+                continue;
+            }
+            let to = (old, new);
+            self.reconsider_one(id, &touch.trace, to, &mut before, dictionary, &mut changes);
+            self.reschedule(&touch, new);
         }
         changes
     }
@@ -180,20 +221,43 @@ impl Join {
         id: TraceId,
         trace: &Trace,
         (old, new): (&Context, &Context),
+        memo: &mut Memo,
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        self.memo.forget_identities();
-        let before = resolve_one(id, trace, old, dictionary, &mut self.memo);
-        self.memo.forget_identities();
-        let after = resolve_one(id, trace, new, dictionary, &mut self.memo);
+        let (mut before, mut after) = (Resolution::default(), Resolution::default());
+        facts::resolve(id, trace, &mut Tools { context: old, dictionary, memo }, &mut before);
+        self.resolve(id, trace, new, dictionary, &mut after);
         self.replace(&before, &after, changes);
+    }
+
+    /// Notes when a trace that did not change has to be resolved again.
+    fn reschedule(&mut self, touch: &Touch, context: &Context) {
+        let due = waits::next_due(&touch.trace, context).unwrap_or(0);
+        let Some(held) = self.traces.get_mut(&touch.id) else { return };
+        if held.due != due {
+            held.due = due;
+            if due != 0 {
+                self.due.push(due, touch.id);
+            }
+        }
+    }
+
+    /// Computes what is not part of the state; needed after reading a snapshot.
+    pub fn derive(&mut self) {
+        (self.by_end, self.due) = Default::default();
+        for (id, held) in self.traces.iter() {
+            self.by_end.push(held.newest, *id);
+            if held.due != 0 {
+                self.due.push(held.due, *id);
+            }
+        }
     }
 
     /// When the next wait ends; `None` when nothing waits.
     pub fn next_due(&self) -> Option<Nanos> {
-        let young = self.due.first().map(|pair| pair.0);
-        young.into_iter().chain(self.parts.next_due()).min()
+        let holds = |at, id| self.traces.get(&id).is_some_and(|held| held.due == at);
+        self.due.first(holds).into_iter().chain(self.parts.next_due()).min()
     }
 
     /// Estimated bytes of its state.
@@ -213,64 +277,123 @@ impl Join {
     }
 
     /// A trace, as long as it is in memory.
-    pub fn trace(&self, id: TraceId) -> Option<&Trace> {
-        self.traces.get(&id)
+    pub fn trace(&self, id: TraceId) -> Option<Trace> {
+        let mut trace = Trace::default();
+        let held = self.traces.get(&id)?;
+        unpack(id, &held.bytes.0, self.parts.atoms(), &mut trace).ok()?;
+        (trace.due, trace.part) = (held.due, held.part);
+        Some(trace)
     }
 
-    /// Notes what a trace gave before it is changed.
+    fn resolve(
+        &mut self,
+        id: TraceId,
+        trace: &Trace,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        out: &mut Resolution,
+    ) {
+        let mut tools = Tools { context, dictionary, memo: &mut self.memo };
+        facts::resolve(id, trace, &mut tools, out);
+    }
+
+    /// Unpacks a trace; false, and counted, when that cannot be done.
+    fn open(&mut self, held: &Held, touch: &mut Touch) -> bool {
+        touch.trace.clear();
+        if unpack(touch.id, &held.bytes.0, self.parts.atoms(), &mut touch.trace).is_err() {
+            count(&mut self.counts.limits, "packed_unreadable");
+            touch.trace.clear();
+            return false;
+        }
+        (touch.trace.due, touch.trace.part) = (held.due, held.part);
+        true
+    }
+
+    /// The place of a trace among those that the entry touches; what it gave before is noted.
     fn touch(
         &mut self,
         id: TraceId,
         touched: &mut Touched,
         context: &Context,
         dictionary: &mut Dictionary,
-    ) {
-        if touched.contains_key(&id) {
-            return;
+    ) -> usize {
+        if let Some(at) = touched.find(id) {
+            return at;
         }
-        let before = match self.traces.get(&id) {
-            None => Resolution::default(),
-            Some(trace) => {
-                self.bytes -= trace.bytes();
-                self.by_end.remove(&(trace.newest, id));
-                resolve_one(id, trace, context, dictionary, &mut self.memo)
+        let at = touched.open(id);
+        if let Some(held) = self.traces.remove(&id) {
+            self.bytes -= held.bytes();
+            let touch = touched.at(at);
+            touch.was = (held.newest, held.due);
+            if self.open(&held, touch) {
+                self.resolve(id, &touch.trace, context, dictionary, &mut touch.before);
             }
-        };
-        touched.insert(id, before);
+        }
+        at
     }
 
     /// Resolves touched traces again and says what changed; waits that end by `ready` are over.
     fn settle(
         &mut self,
-        touched: Touched,
+        mut touched: Touched,
         now: Nanos,
         ready: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        for (id, before) in touched {
-            let Some(trace) = self.traces.get_mut(&id) else { continue };
-            trace.resolved_at = trace.resolved_at.max(now);
-            waits::make_ready(trace, ready, context, dictionary, &mut self.fruitless);
-            let after = resolve_one(id, trace, context, dictionary, &mut self.memo);
-            self.bytes += trace.bytes();
-            self.by_end.insert((trace.newest, id));
-            self.replace(&before, &after, changes);
-            self.schedule(id, context);
+        for touch in touched.all() {
+            self.resolve_again(touch, now, ready, context, dictionary, changes);
+            self.hold(touch, context);
         }
+        touched.clear();
+        self.touched = touched;
     }
 
-    /// Notes when a trace has to be resolved again: a wait ends, or a score matures.
-    fn schedule(&mut self, id: TraceId, context: &Context) {
-        let Some(trace) = self.traces.get_mut(&id) else { return };
-        if trace.due != 0 {
-            self.due.remove(&(trace.due, id));
-        }
+    /// Says what changed of a trace.
+    fn resolve_again(
+        &mut self,
+        touch: &mut Touch,
+        now: Nanos,
+        ready: Nanos,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        changes: &mut Vec<Change>,
+    ) {
+        let Touch { id, trace, before, .. } = touch;
+        trace.resolved_at = trace.resolved_at.max(now);
+        let Join { memo, fruitless, .. } = self;
+        waits::make_ready(trace, ready, context, dictionary, memo, fruitless);
+        let mut after = std::mem::take(&mut self.after);
+        self.resolve(*id, trace, context, dictionary, &mut after);
+        self.replace(before, &after, changes);
+        self.after = after;
+    }
+
+    /// Packs a trace, and notes when it ends and when it has to be resolved again: a wait ends, or
+    /// a score matures.
+    fn hold(&mut self, touch: &mut Touch, context: &Context) {
+        let Touch { id, trace, was, .. } = touch;
         trace.due = waits::next_due(trace, context).unwrap_or(0);
-        if trace.due != 0 {
-            self.due.insert((trace.due, id));
+        self.packing.clear();
+        pack(trace, self.parts.atoms_mut(), &mut self.packing);
+        let held = Held {
+            newest: trace.newest,
+            due: trace.due,
+            part: trace.part,
+            parked: trace.is_parked(),
+            assigned: !trace.assignments.is_empty(),
+            scored: !trace.scores.is_empty(),
+            bytes: Packed(self.packing.as_slice().into()),
+        };
+        if held.newest != was.0 {
+            self.by_end.push(held.newest, *id);
         }
+        if held.due != 0 && held.due != was.1 {
+            self.due.push(held.due, *id);
+        }
+        self.bytes += held.bytes();
+        self.traces.insert(*id, held);
     }
 
     /// Counts what still waits in a trace with what it has, and drops the trace.
@@ -282,27 +405,28 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = Touched::new();
-        self.touch(id, &mut touched, context, dictionary);
-        self.settle(touched, Nanos::MAX, Nanos::MAX, context, dictionary, changes);
-        let Some(trace) = self.traces.remove(&id) else { return };
-        self.bytes -= trace.bytes();
-        self.by_end.remove(&(trace.newest, id));
-        self.due.remove(&(trace.due, id));
+        let mut touched = std::mem::take(&mut self.touched);
+        let at = self.touch(id, &mut touched, context, dictionary);
+        let touch = touched.at(at);
+        self.resolve_again(touch, Nanos::MAX, Nanos::MAX, context, dictionary, changes);
         self.floor = self.floor.max(newest);
-        let last = resolve_one(id, &trace, context, dictionary, &mut self.memo);
-        self.give_up_scores(&last);
-        let ids = trace.spans.iter().filter_map(|n| n.candidate()?.call.response);
-        for response in ids {
-            if self.responses.get(&response).is_some_and(|known| known.0.trace == id) {
-                self.responses.remove(&response);
-            }
+        self.give_up_scores(self.after.census.lost_scores);
+        for response in touch.trace.calls.iter().filter_map(|candidate| candidate.call.response) {
+            self.forget_response(response, id);
+        }
+        touched.clear();
+        self.touched = touched;
+    }
+
+    fn forget_response(&mut self, response: UnitHash, home: TraceId) {
+        if self.responses.get(&response).is_some_and(|known| known.0.trace == home) {
+            self.responses.remove(&response);
         }
     }
 
     /// Scores of a trace that goes and that found no call.
-    fn give_up_scores(&mut self, last: &Resolution) {
-        let lost = last.census.lost_scores.max(0);
+    fn give_up_scores(&mut self, lost: i64) {
+        let lost = lost.max(0);
         if lost > 0 {
             *self.counts.orphaned.entry("no_call".into()).or_default() += lost as u64;
             self.census.lost_scores -= lost;
@@ -326,16 +450,6 @@ impl Join {
     }
 }
 
-fn resolve_one(
-    id: TraceId,
-    trace: &Trace,
-    context: &Context,
-    dictionary: &mut Dictionary,
-    memo: &mut Memo,
-) -> Resolution {
-    facts::resolve(id, trace, &mut Tools { context, dictionary, memo })
-}
-
 /// Where an observation stands, for those that have a time of their own.
 fn place_of(observation: &Observation) -> Option<Place> {
     match observation {
@@ -344,19 +458,6 @@ fn place_of(observation: &Observation) -> Option<Place> {
         Observation::Link(link) => Some(link.place),
         Observation::Covariate(covariate) => Some(covariate.place),
         _ => None,
-    }
-}
-
-fn kind_name(observation: &Observation) -> &'static str {
-    match observation {
-        Observation::Call(_) => "call",
-        Observation::Facets(_) => "facets",
-        Observation::Link(_) => "link",
-        Observation::Score(_) => "score",
-        Observation::Assignment(_) => "assignment",
-        Observation::Alias(_) => "alias",
-        Observation::Covariate(_) => "covariate",
-        Observation::Define(_) => "define",
     }
 }
 

@@ -3,15 +3,17 @@
 //! resolving again and taking back the difference.
 
 use super::memo::Memo;
-use super::trace::{Candidate, NodeKind, Trace};
+use super::trace::Trace;
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::model::observation::{Role, Source};
-use crate::model::{Finish, SetId, SpanId, Sym, UnitHash, UnitKind, Units};
+use crate::model::{
+    Assignment, Facets, Finish, Operation, SetId, SpanId, Sym, UnitHash, UnitKind, Units,
+};
 use std::collections::BTreeMap;
 
 /// A call after all joins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Resolved {
     /// Place of its span in the trace.
     pub at: usize,
@@ -25,8 +27,6 @@ pub struct Resolved {
     pub seed: Option<i64>,
     /// Its finish reasons, those of log events included.
     pub finish: Finish,
-    /// Experiments and arms, configured ones first; at most eight.
-    pub arms: Vec<Arm>,
 }
 
 /// One experiment of a call.
@@ -58,108 +58,198 @@ pub enum Fate {
 }
 
 /// Fates of all candidates of a trace, by place.
-pub fn fates(trace: &Trace) -> BTreeMap<usize, Fate> {
-    let candidates: Vec<usize> =
-        (0..trace.spans.len()).filter(|at| trace.spans[*at].candidate().is_some()).collect();
-    let mut fates: BTreeMap<usize, Fate> = candidates.iter().map(|at| (*at, Fate::Call)).collect();
-    for at in &candidates {
-        for above in trace.ancestors(*at) {
-            if let Some(fate) = fates.get_mut(&above) {
-                *fate = Fate::Wrapper;
+#[derive(Clone, Debug, Default)]
+pub struct Fates(Vec<(usize, Fate)>);
+
+impl Fates {
+    /// Of a trace.
+    pub fn of(trace: &Trace) -> Self {
+        let mut fates = Fates::default();
+        fates.find(trace);
+        fates
+    }
+
+    /// Those of a trace instead of what was there.
+    pub fn find(&mut self, trace: &Trace) {
+        self.0.clear();
+        let places = 0..trace.spans.len();
+        let candidates = places.filter(|at| trace.candidate(*at).is_some());
+        self.0.extend(candidates.map(|at| (at, Fate::Call)));
+        for place in 0..self.0.len() {
+            for above in trace.ancestors(self.0[place].0) {
+                self.set(above, Fate::Wrapper);
+            }
+        }
+        if has_repeated_responses(trace) {
+            self.refuse_repeated_responses(trace);
+        }
+        if trace.has(Role::Evaluator) {
+            for (at, fate) in &mut self.0 {
+                let judged = || trace.ancestors(*at).any(|above| trace.is(above, Role::Evaluator));
+                if *fate == Fate::Call && judged() {
+                    *fate = Fate::Judge;
+                }
             }
         }
     }
-    refuse_repeated_responses(trace, &mut fates);
-    for (at, fate) in &mut fates {
-        let judged = || trace.ancestors(*at).any(|above| trace.spans[above].is(Role::Evaluator));
-        if *fate == Fate::Call && judged() {
-            *fate = Fate::Judge;
+
+    /// What becomes of the candidate at a place.
+    pub fn get(&self, at: usize) -> Option<Fate> {
+        let found = self.0.binary_search_by_key(&at, |row| row.0);
+        found.ok().map(|place| self.0[place].1)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Fate)> {
+        self.0.iter().copied()
+    }
+
+    /// Places of those that are calls, in order.
+    pub fn calls(&self) -> impl Iterator<Item = usize> {
+        self.iter().filter(|row| row.1 == Fate::Call).map(|row| row.0)
+    }
+
+    /// Whether there is no candidate.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn set(&mut self, at: usize, fate: Fate) {
+        if let Ok(place) = self.0.binary_search_by_key(&at, |row| row.0) {
+            self.0[place].1 = fate;
         }
     }
-    fates
+
+    /// Of candidates that share a response id the deepest is the call.
+    fn refuse_repeated_responses(&mut self, trace: &Trace) {
+        let mut best: BTreeMap<UnitHash, (usize, usize)> = BTreeMap::new();
+        let kept: Vec<usize> = self.calls().collect();
+        for at in kept {
+            let Some(response) = response_of(trace, at) else { continue };
+            let depth = trace.ancestors(at).count();
+            let known = best.entry(response).or_insert((depth, at));
+            let refused = match known.1 {
+                same if same == at => continue,
+                shallower if known.0 < depth => {
+                    *known = (depth, at);
+                    shallower
+                }
+                _ => at,
+            };
+            self.set(refused, Fate::Wrapper);
+        }
+    }
 }
 
-/// Of candidates that share a response id the deepest is the call.
-fn refuse_repeated_responses(trace: &Trace, fates: &mut BTreeMap<usize, Fate>) {
-    if fates.len() < 2 {
-        return;
+/// Candidates up to which all pairs are compared.
+const PAIRS_MAX: usize = 16;
+
+/// Whether two candidates may have one response id.
+fn has_repeated_responses(trace: &Trace) -> bool {
+    let calls = &trace.calls;
+    if calls.len() < 2 {
+        return false;
     }
-    let mut best: BTreeMap<UnitHash, (usize, usize)> = BTreeMap::new();
-    let kept: Vec<usize> =
-        fates.iter().filter(|pair| *pair.1 == Fate::Call).map(|pair| *pair.0).collect();
-    for at in kept {
-        let Some(response) = response_of(trace, at) else { continue };
-        let depth = trace.ancestors(at).count();
-        let known = best.entry(response).or_insert((depth, at));
-        let refused = match known.1 {
-            same if same == at => continue,
-            shallower if known.0 < depth => {
-                *known = (depth, at);
-                shallower
-            }
-            _ => at,
-        };
-        fates.insert(refused, Fate::Wrapper);
+    if calls.len() > PAIRS_MAX || !trace.contents.is_empty() {
+        return true;
     }
+    let again = |(at, one): (usize, &super::trace::Candidate)| {
+        let same = |other: &super::trace::Candidate| other.call.response == one.call.response;
+        one.call.response.is_some() && calls[..at].iter().any(same)
+    };
+    calls.iter().enumerate().any(again)
 }
 
 /// The response id of a span, its log events included.
 pub fn response_of(trace: &Trace, at: usize) -> Option<UnitHash> {
     let node = &trace.spans[at];
-    let own = node.candidate().and_then(|candidate| candidate.call.response);
+    let own = trace.candidate(at).and_then(|candidate| candidate.call.response);
     own.or_else(|| trace.contents_of(node.span).iter().find_map(|content| content.response))
 }
 
 /// Arms of a trace by experiment, and the experiments in which it has two.
-pub fn arms(trace: &Trace, context: &Context) -> (Vec<Arm>, Vec<Sym>) {
-    let mut found: BTreeMap<Sym, Arm> = BTreeMap::new();
-    let mut conflicts = Vec::new();
-    // Assignments are sorted by source, so the first of an experiment is the one to name.
-    for told in &trace.assignments {
-        if !context.experiments.contains_key(&told.experiment) {
-            continue;
+#[derive(Clone, Debug, Default)]
+pub struct Arms {
+    /// Configured ones first.
+    pub list: Vec<Arm>,
+    /// In order.
+    pub conflicts: Vec<Sym>,
+}
+
+impl Arms {
+    /// Of a trace.
+    pub fn of(trace: &Trace, context: &Context) -> Self {
+        let mut arms = Arms::default();
+        arms.find(trace, context);
+        arms
+    }
+
+    /// Those of a trace instead of what was there.
+    pub fn find(&mut self, trace: &Trace, context: &Context) {
+        let Arms { list, conflicts } = self;
+        list.clear();
+        conflicts.clear();
+        // Assignments are sorted by source, so the first of an experiment is the one to name.
+        for told in &trace.assignments {
+            match list.iter_mut().find(|arm| arm.experiment == told.experiment) {
+                Some(known) => {
+                    known.context = known.context.or(told.unit);
+                    known.chance_ppm = known.chance_ppm.or(told.assigned_ppm);
+                    if known.arm != told.arm && !conflicts.contains(&told.experiment) {
+                        conflicts.push(told.experiment);
+                    }
+                }
+                None if context.experiments.contains_key(&told.experiment) => {
+                    list.push(Arm::of(told));
+                }
+                None => {}
+            }
         }
-        let arm = Arm {
+        if !conflicts.is_empty() {
+            list.retain(|arm| !conflicts.contains(&arm.experiment));
+            conflicts.sort();
+        }
+        if list.len() > 1 {
+            let place = |arm: &Arm| {
+                let state = &context.experiments[&arm.experiment];
+                (!state.configured, &state.name)
+            };
+            list.sort_by(|a, b| place(a).cmp(&place(b)).then(a.experiment.cmp(&b.experiment)));
+        }
+        list.truncate(context.settings.limits.assignments_max as usize);
+    }
+}
+
+impl Arm {
+    fn of(told: &Assignment) -> Self {
+        Arm {
             experiment: told.experiment,
             arm: told.arm,
             context: told.unit,
             chance_ppm: told.assigned_ppm,
             source: told.source,
             span: told.span,
-        };
-        let known = found.entry(told.experiment).or_insert(arm);
-        known.context = known.context.or(told.unit);
-        known.chance_ppm = known.chance_ppm.or(told.assigned_ppm);
-        if known.arm != told.arm && !conflicts.contains(&told.experiment) {
-            conflicts.push(told.experiment);
         }
     }
-    let mut list: Vec<Arm> =
-        found.into_values().filter(|arm| !conflicts.contains(&arm.experiment)).collect();
-    list.sort_by_key(|arm| {
-        let state = &context.experiments[&arm.experiment];
-        (!state.configured, state.name.clone())
-    });
-    conflicts.sort();
-    (list, conflicts)
 }
 
 /// One call with all that it inherits.
 pub fn resolve_call(
     trace: &Trace,
     at: usize,
-    arms: &[Arm],
     context: &Context,
     dictionary: &mut Dictionary,
     memo: &mut Memo,
 ) -> Resolved {
     let node = &trace.spans[at];
-    let mut chain = Vec::with_capacity(4);
-    let (mut units, mut seed, mut finish) = (node.units(), node.seed(), Finish::default());
-    if let Some(candidate) = node.candidate() {
+    let (mut units, mut seed, mut finish) = (trace.units(at), trace.seed(at), Finish::default());
+    let mut operation = Operation::default();
+    if let Some(candidate) = trace.candidate(at) {
         finish = candidate.call.finish;
+        operation = candidate.call.operation;
     }
-    chain.push(node.set());
+    let mut chain = memo.take_chain();
+    chain.push(trace.set(at));
     let mut inherit = |span: SpanId, chain: &mut Vec<SetId>, own: bool| {
         for content in trace.contents_of(span) {
             push_set(chain, content.set);
@@ -171,23 +261,19 @@ pub fn resolve_call(
         }
     };
     inherit(node.span, &mut chain, true);
+    let own = chain.len();
     for above in trace.ancestors(at) {
-        push_set(&mut chain, trace.spans[above].set());
+        push_set(&mut chain, trace.set(above));
         inherit(trace.spans[above].span, &mut chain, false);
     }
     for above in trace.ancestors(at) {
-        units = units.or(trace.spans[above].units());
-        seed = seed.or(trace.spans[above].seed());
+        units = units.or(trace.units(above));
+        seed = seed.or(trace.seed(above));
     }
-    let own = 1 + trace.contents_of(node.span).iter().filter(|c| c.set.0 != 0).count();
-    let retrievals = retrievals(trace);
     let max = context.settings.limits.names_max;
-    let operation = node.candidate().map(|c| c.call.operation).unwrap_or_default();
-    let full = memo.merge(&chain, own, &retrievals, operation, dictionary, max);
-    let site = memo.site(node.set(), full, operation, dictionary, max);
-    let limit = context.settings.limits.assignments_max as usize;
-    let arms = arms.iter().take(limit).copied().collect();
-    Resolved { at, full, site, units, seed, finish, arms }
+    let full = memo.merge(chain, own, &retrievals(trace), operation, dictionary, max);
+    let site = memo.site(trace.set(at), full, operation, dictionary, max);
+    Resolved { at, full, site, units, seed, finish }
 }
 
 fn push_set(chain: &mut Vec<SetId>, set: SetId) {
@@ -198,12 +284,9 @@ fn push_set(chain: &mut Vec<SetId>, set: SetId) {
 
 /// Sets of the trace's retrieval spans, in the order of their ends.
 fn retrievals(trace: &Trace) -> Vec<SetId> {
-    let mut found: Vec<_> = trace
-        .spans
-        .iter()
-        .filter(|node| node.is(Role::Retrieval) && node.set().0 != 0)
-        .map(|node| (node.end, node.span, node.set()))
-        .collect();
+    let retrieves = |facets: &&Facets| facets.role == Role::Retrieval && facets.set.0 != 0;
+    let found = trace.facets.iter().filter(retrieves);
+    let mut found: Vec<_> = found.map(|f| (f.place.end, f.place.span, f.set)).collect();
     found.sort();
     found.into_iter().map(|row| row.2).collect()
 }
@@ -246,28 +329,17 @@ fn kind_of_context(unit: UnitHash, units: &Units) -> UnitKind {
 }
 
 /// Whether a call has all that its trace could still supply: an arm, a unit, its prompt.
-pub fn lacks(trace: &Trace, at: usize, dictionary: &Dictionary) -> [bool; 3] {
+pub fn lacks(trace: &Trace, at: usize, dictionary: &Dictionary, memo: &mut Memo) -> [bool; 3] {
     let node = &trace.spans[at];
     let has_arm = !trace.assignments.is_empty();
     let path = || std::iter::once(at).chain(trace.ancestors(at));
     let has_unit = trace.assignments.iter().any(|told| told.unit.is_some())
-        || path().any(|place| !trace.spans[place].units().is_empty())
+        || path().any(|place| !trace.units(place).is_empty())
         || trace.contents_of(node.span).iter().any(|content| !content.units().is_empty());
-    let names_prompt = |set: SetId| {
-        let facets = dictionary.set(set);
-        facets.get(crate::model::Field::PromptHash).is_some()
-    };
-    let embeds = node.candidate().is_some_and(|c| !c.call.operation.is_completion());
+    let mut names_prompt = |set: SetId| memo.traits(set, dictionary).names_prompt;
+    let embeds = trace.candidate(at).is_some_and(|c| !c.call.operation.is_completion());
     let has_prompt = embeds
-        || path().any(|place| names_prompt(trace.spans[place].set()))
+        || path().any(|place| names_prompt(trace.set(place)))
         || trace.contents_of(node.span).iter().any(|content| names_prompt(content.set));
     [!has_arm, !has_unit, !has_prompt]
-}
-
-/// Candidates of a trace with their places.
-pub fn candidates(trace: &mut Trace) -> impl Iterator<Item = (usize, &mut Candidate)> {
-    trace.spans.iter_mut().enumerate().filter_map(|(at, node)| match &mut node.kind {
-        NodeKind::Call(candidate) => Some((at, &mut **candidate)),
-        _ => None,
-    })
 }

@@ -2,17 +2,13 @@
 //! descendant call, one on a trace to the last chat or completion call under no evaluator.
 
 use super::facts::Census;
-use super::resolve::{Fate, response_of};
+use super::resolve::{Fate, Fates, response_of};
 use super::trace::Trace;
 use crate::model::{Score, SpanId, Target, UnitHash};
 use std::collections::BTreeMap;
 
 /// Winning scores by the place of the call they belong to; those without one are counted.
-pub fn by_call(
-    trace: &Trace,
-    fates: &BTreeMap<usize, Fate>,
-    census: &mut Census,
-) -> BTreeMap<usize, Vec<Score>> {
+pub fn by_call(trace: &Trace, fates: &Fates, census: &mut Census) -> BTreeMap<usize, Vec<Score>> {
     let mut out: BTreeMap<usize, Vec<Score>> = BTreeMap::new();
     if trace.scores.is_empty() {
         return out;
@@ -33,43 +29,38 @@ pub fn by_call(
     out
 }
 
-fn last_completion(trace: &Trace, fates: &BTreeMap<usize, Fate>) -> Option<usize> {
+fn last_completion(trace: &Trace, fates: &Fates) -> Option<usize> {
     let is_completion =
-        |at: usize| trace.spans[at].candidate().is_some_and(|c| c.call.operation.is_completion());
-    let calls = fates.iter().filter(|pair| *pair.1 == Fate::Call && is_completion(*pair.0));
-    calls.map(|pair| *pair.0).max_by_key(|at| (trace.spans[*at].end, trace.spans[*at].span))
+        |at: usize| trace.candidate(at).is_some_and(|c| c.call.operation.is_completion());
+    let calls = fates.calls().filter(|at| is_completion(*at));
+    calls.max_by_key(|at| (trace.spans[*at].end, trace.spans[*at].span))
 }
 
 /// The call of a response id; when none of its spans is one, where a score on them would go.
-fn home_of_response(
-    trace: &Trace,
-    fates: &BTreeMap<usize, Fate>,
-    response: UnitHash,
-) -> Option<usize> {
+fn home_of_response(trace: &Trace, fates: &Fates, response: UnitHash) -> Option<usize> {
     let own = |at: &usize| response_of(trace, *at) == Some(response);
-    let call = fates.iter().find(|(at, fate)| **fate == Fate::Call && own(at));
-    call.map(|pair| *pair.0).or_else(|| {
-        let spans = fates.keys().filter(|at| own(at)).map(|at| trace.spans[*at].span);
+    fates.calls().find(own).or_else(|| {
+        let spans = fates.iter().map(|row| row.0).filter(own).map(|at| trace.spans[at].span);
         spans.into_iter().find_map(|span| home_of(trace, fates, span))
     })
 }
 
 /// The span itself when it is a call, else its last descendant call; an evaluator's span has
 /// none, so the search goes on above it.
-fn home_of(trace: &Trace, fates: &BTreeMap<usize, Fate>, span: SpanId) -> Option<usize> {
+fn home_of(trace: &Trace, fates: &Fates, span: SpanId) -> Option<usize> {
     let at = trace.find(span).ok()?;
-    if fates.get(&at) == Some(&Fate::Call) {
+    if fates.get(at) == Some(Fate::Call) {
         return Some(at);
     }
     let below = |top: usize| {
-        let calls = fates.iter().filter(|pair| *pair.1 == Fate::Call).map(|pair| *pair.0);
-        calls
+        fates
+            .calls()
             .filter(|call| trace.ancestors(*call).any(|above| above == top))
             .max_by_key(|call| (trace.spans[*call].end, trace.spans[*call].span))
     };
     below(at).or_else(|| {
-        let judges = trace.spans[at].is(crate::model::observation::Role::Evaluator)
-            || fates.get(&at) == Some(&Fate::Judge);
+        let judges = trace.is(at, crate::model::observation::Role::Evaluator)
+            || fates.get(at) == Some(Fate::Judge);
         judges.then(|| trace.ancestors(at).find_map(below)).flatten()
     })
 }

@@ -4,9 +4,11 @@
 //! log gives the same parts; where they lie and how they are found is the driver's business.
 
 use super::facts::Resolution;
-use super::packed::{Atoms, pack, unpack};
+use super::memo::Memo;
+use super::packed::{Atoms, Packed, responses, unpack};
+use super::touched::Touched;
 use super::trace::Trace;
-use super::{Join, Key, Touched, count, place_of, resolve_one, waits};
+use super::{Held, Join, Key, count, place_of, waits};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, difference};
@@ -73,6 +75,15 @@ impl Parts {
     /// The oldest part that is kept.
     pub fn oldest(&self) -> Part {
         self.groups.front().map_or(self.last + 1, |group| group.first)
+    }
+
+    /// Numbers of names and sets in packed traces.
+    pub(super) fn atoms(&self) -> &Atoms {
+        &self.atoms
+    }
+
+    pub(super) fn atoms_mut(&mut self) -> &mut Atoms {
+        &mut self.atoms
     }
 
     /// Bytes on disk, about.
@@ -149,18 +160,21 @@ impl Join {
         if self.parts.groups.is_empty() {
             return Vec::new();
         }
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut last) = (Vec::new(), None);
         for observation in observations {
-            let key = match self.key_of(observation) {
-                Some(Key::Trace(id)) if self.traces.contains_key(&id) => continue,
-                Some(key) => key,
-                None => continue,
-            };
-            if !asked.contains(&key) {
-                keys.insert(key);
+            // Observations of one trace mostly come one after the other.
+            let Some(key) = self.key_of(observation) else { continue };
+            if last.replace(key) == Some(key) {
+                continue;
+            }
+            let known = matches!(key, Key::Trace(id) if self.traces.contains_key(&id));
+            if !known && !asked.contains(&key) {
+                keys.push(key);
             }
         }
-        keys.into_iter().collect()
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     fn key_of(&self, observation: &Observation) -> Option<Key> {
@@ -209,18 +223,23 @@ impl Join {
             return;
         }
         let Some(trace) = self.read(record) else { return };
-        self.bytes += trace.bytes();
-        self.by_end.insert((trace.newest, id));
-        self.traces.insert(id, trace);
-        self.schedule(id, context);
+        let mut touched = std::mem::take(&mut self.touched);
+        let at = touched.open(id);
+        let touch = touched.at(at);
+        touch.trace = trace;
+        self.hold(touch, context);
+        touched.clear();
+        self.touched = touched;
     }
 
     /// A sealed trace as it stands: what had matured at the last visit is counted.
     fn read(&mut self, record: &Record) -> Option<Trace> {
-        let Ok(mut trace) = unpack(TraceId(record.key), &record.bytes, &self.parts.atoms) else {
+        let mut trace = Trace::default();
+        let atoms = &self.parts.atoms;
+        if unpack(TraceId(record.key), &record.bytes, atoms, &mut trace).is_err() {
             count(&mut self.counts.limits, "sealed_unreadable");
             return None;
-        };
+        }
         trace.part = record.part;
         let visited = self.parts.group(record.part).map_or(0, |group| group.visited);
         trace.resolved_at = trace.resolved_at.max(visited);
@@ -243,19 +262,20 @@ impl Join {
         let horizon = now.saturating_sub(context.settings.horizon.0);
         let max = context.settings.limits.join_bytes_max;
         let goal = if self.bytes() > max { max / 2 } else { u64::MAX };
-        let (mut ids, mut left) = (Vec::new(), self.bytes());
-        let mut old = Vec::new();
-        for (newest, id) in self.by_end.iter().take(self.by_end.len().saturating_sub(1)) {
-            if *newest >= horizon && left <= goal {
-                break;
-            }
-            let Some(trace) = self.traces.get(id) else { continue };
-            left = left.saturating_sub(trace.bytes());
+        let (mut ids, mut old, mut left) = (Vec::new(), Vec::new(), self.bytes());
+        // The last one stays: what comes next may belong to it.
+        while self.traces.len() > ids.len() + old.len() + 1 {
+            let until = if left > goal { Nanos::MAX } else { horizon.saturating_sub(1) };
+            let Join { by_end, traces, .. } = self;
+            let holds = |at, id| traces.get(&id).is_some_and(|held: &Held| held.newest == at);
+            let Some((newest, id)) = by_end.pop(until, holds) else { break };
+            let Some(held) = self.traces.get(&id) else { continue };
+            left = left.saturating_sub(held.bytes());
             // What has been sealed must not come back older than it was when it left.
-            let sealed = trace.part != 0 && trace.part >= self.parts.oldest();
-            match *newest < horizon && !sealed {
-                true => old.push((*newest, *id)),
-                false => ids.push(*id),
+            let sealed = held.part != 0 && held.part >= self.parts.oldest();
+            match newest < horizon && !sealed {
+                true => old.push((newest, id)),
+                false => ids.push(id),
             }
         }
         for (newest, id) in old {
@@ -281,20 +301,14 @@ impl Join {
         let (mut records, mut responses) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
         for id in ids {
-            let Some(trace) = self.traces.remove(&id) else { continue };
-            self.bytes -= trace.bytes();
-            self.by_end.remove(&(trace.newest, id));
-            self.due.remove(&(trace.due, id));
-            newest = newest.max(trace.newest);
-            dues.extend(waits::dues(&trace, context).map(rounded_up));
-            if !trace.scores.is_empty() {
-                let last = resolve_one(id, &trace, context, dictionary, &mut self.memo);
-                lost |= last.census.lost_scores > 0;
+            let Some(held) = self.traces.remove(&id) else { continue };
+            self.bytes -= held.bytes();
+            newest = newest.max(held.newest);
+            if held.scored || held.assigned && !context.score_metrics().is_empty() {
+                lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
             }
-            self.seal_responses(id, &trace, &mut responses);
-            let mut bytes = Vec::with_capacity(128);
-            pack(&trace, &mut self.parts.atoms, &mut bytes);
-            records.push((id.0, bytes));
+            self.seal_responses(id, &held.bytes, &mut responses);
+            records.push((id.0, held.bytes.0.to_vec()));
         }
         responses.sort_unstable();
         responses.dedup_by_key(|record| record.0);
@@ -323,9 +337,9 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = Touched::new();
+        let mut touched: Touched = std::mem::take(&mut self.touched);
         for id in ids {
-            let parked = self.traces.get(id).is_some_and(Trace::is_parked);
+            let parked = self.traces.get(id).is_some_and(|held| held.parked);
             if parked {
                 count(&mut self.counts.limits, "join_bytes");
                 self.touch(*id, &mut touched, context, dictionary);
@@ -334,13 +348,31 @@ impl Join {
         self.settle(touched, now, Nanos::MAX, context, dictionary, changes);
     }
 
-    fn seal_responses(&mut self, id: TraceId, trace: &Trace, out: &mut Vec<(u128, Vec<u8>)>) {
-        let own = trace.spans.iter().filter_map(|node| node.candidate()?.call.response);
-        for response in own {
+    /// When scores of a trace that goes mature; says whether some of them found no call.
+    fn note_dues(
+        &mut self,
+        id: TraceId,
+        held: &Held,
+        context: &Context,
+        dictionary: &mut Dictionary,
+        dues: &mut BTreeSet<u32>,
+    ) -> bool {
+        let mut trace = Trace::default();
+        if unpack(id, &held.bytes.0, &self.parts.atoms, &mut trace).is_err() {
+            return false;
+        }
+        dues.extend(waits::dues(&trace, context).map(rounded_up));
+        let mut last = Resolution::default();
+        if held.scored {
+            self.resolve(id, &trace, context, dictionary, &mut last);
+        }
+        last.census.lost_scores > 0
+    }
+
+    fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(u128, Vec<u8>)>) {
+        for response in responses(&bytes.0) {
             out.push((u128::from(response.0), id.0.to_le_bytes().to_vec()));
-            if self.responses.get(&response).is_some_and(|known| known.0.trace == id) {
-                self.responses.remove(&response);
-            }
+            self.forget_response(response, id);
         }
     }
 
@@ -391,7 +423,7 @@ impl Join {
         context: &Context,
         dictionary: &mut Dictionary,
     ) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let (mut changes, mut before) = (Vec::new(), Memo::default());
         for record in records {
             if self.traces.contains_key(&TraceId(record.key)) {
                 continue;
@@ -403,7 +435,7 @@ impl Join {
                 Walk::Reconsider(old, concerns) => {
                     if concerns.is_none_or(|experiment| trace.names(experiment)) {
                         let (id, to) = (TraceId(record.key), (&**old, context));
-                        self.reconsider_one(id, &trace, to, dictionary, &mut changes);
+                        self.reconsider_one(id, &trace, to, &mut before, dictionary, &mut changes);
                     }
                     let dues: Vec<u32> = waits::dues(&trace, context).map(rounded_up).collect();
                     if let Some(group) = self.parts.group(record.part) {
@@ -428,9 +460,10 @@ impl Join {
             return;
         }
         let id = TraceId(record.key);
-        let before = resolve_one(id, &trace, context, dictionary, &mut self.memo);
+        let (mut before, mut after) = (Resolution::default(), Resolution::default());
+        self.resolve(id, &trace, context, dictionary, &mut before);
         trace.resolved_at = now;
-        let after = resolve_one(id, &trace, context, dictionary, &mut self.memo);
+        self.resolve(id, &trace, context, dictionary, &mut after);
         self.replace(&before, &after, changes);
     }
 
@@ -443,8 +476,9 @@ impl Join {
     ) {
         if !trace.scores.is_empty() {
             let id = TraceId(record.key);
-            let last = resolve_one(id, trace, context, dictionary, &mut self.memo);
-            self.give_up_scores(&last);
+            let mut last = Resolution::default();
+            self.resolve(id, trace, context, dictionary, &mut last);
+            self.give_up_scores(last.census.lost_scores);
         }
     }
 

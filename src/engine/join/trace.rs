@@ -7,13 +7,16 @@ use crate::model::{
     Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Place, Score, SetId, SpanId, Sym,
     TraceId, UnitHash, Units,
 };
-use serde::{Deserialize, Serialize};
 
 /// Everything known of one trace.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// Sorted by span id.
     pub spans: Vec<Node>,
+    /// Candidates for calls, in the order in which they came.
+    pub calls: Vec<Candidate>,
+    /// What spans add that are no candidates, in the order in which they came.
+    pub facets: Vec<Facets>,
     /// What log events add to spans, sorted, each once.
     pub contents: Vec<Content>,
     /// Sorted, each once.
@@ -33,7 +36,7 @@ pub struct Trace {
 }
 
 /// One span.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Node {
     /// Its id.
     pub span: SpanId,
@@ -46,18 +49,18 @@ pub struct Node {
 }
 
 /// What a span is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeKind {
-    /// A candidate for a call.
-    Call(Box<Candidate>),
-    /// A span that adds facets.
-    Facets(Box<Facets>),
+    /// A candidate for a call, by its place in [`Trace::calls`].
+    Call(u32),
+    /// A span that adds facets, by its place in [`Trace::facets`].
+    Facets(u32),
     /// A span that only links.
     Link,
 }
 
 /// A candidate for a call, and how far it got.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// What its span said.
     pub call: Call,
@@ -70,7 +73,7 @@ pub struct Candidate {
 }
 
 /// What a log event adds to the span it names.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Content {
     /// The span.
     pub span: SpanId,
@@ -104,16 +107,16 @@ impl Trace {
     pub fn add_call(&mut self, call: &Call, received: Nanos) -> Added {
         self.grow(call.place.end);
         match self.find(call.place.span) {
-            Ok(at) => match &mut self.spans[at].kind {
-                NodeKind::Call(known) => {
+            Ok(at) => match self.candidate_mut(at) {
+                Some(known) => {
                     known.repeats += 1;
                     if known.call == *call { Added::Repeat } else { Added::Conflict }
                 }
-                _ => Added::Conflict,
+                None => Added::Conflict,
             },
             Err(at) => {
-                let candidate = Candidate { call: *call, received, counted_at: None, repeats: 0 };
-                self.insert(at, &call.place, NodeKind::Call(Box::new(candidate)))
+                self.calls.push(Candidate { call: *call, received, counted_at: None, repeats: 0 });
+                self.insert(at, &call.place, NodeKind::Call(self.calls.len() as u32 - 1))
             }
         }
     }
@@ -125,11 +128,14 @@ impl Trace {
             return insert_sorted(&mut self.contents, Content::of(facets));
         }
         match self.find(facets.place.span) {
-            Ok(at) => match &self.spans[at].kind {
-                NodeKind::Facets(known) if **known == *facets => Added::Repeat,
+            Ok(at) => match self.facets_of(at) {
+                Some(known) if known == facets => Added::Repeat,
                 _ => Added::Conflict,
             },
-            Err(at) => self.insert(at, &facets.place, NodeKind::Facets(Box::new(*facets))),
+            Err(at) => {
+                self.facets.push(*facets);
+                self.insert(at, &facets.place, NodeKind::Facets(self.facets.len() as u32 - 1))
+            }
         }
     }
 
@@ -209,17 +215,76 @@ impl Trace {
 
     /// Whether a call of it waits to be counted.
     pub fn is_parked(&self) -> bool {
-        let mut calls = self.spans.iter().filter_map(Node::candidate);
-        calls.any(|candidate| candidate.counted_at.is_none())
+        self.calls.iter().any(|candidate| candidate.counted_at.is_none())
     }
 
-    /// About how many bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        let nodes: usize = self.spans.iter().map(Node::bytes).sum();
-        let rest = self.contents.len() * size_of::<Content>()
-            + self.assignments.len() * size_of::<Assignment>()
-            + self.scores.len() * size_of::<Score>();
-        (size_of::<Trace>() + 96 + nodes + rest) as u64
+    /// Forgets everything but the room it takes.
+    pub fn clear(&mut self) {
+        let Trace { spans, calls, facets, contents, assignments, scores, .. } = self;
+        spans.clear();
+        calls.clear();
+        facets.clear();
+        contents.clear();
+        assignments.clear();
+        scores.clear();
+        self.covariate = None;
+        (self.resolved_at, self.newest, self.due, self.part) = (0, 0, 0, 0);
+    }
+
+    /// The candidate at a place, when it is one.
+    pub fn candidate(&self, at: usize) -> Option<&Candidate> {
+        self.call_of(&self.spans[at])
+    }
+
+    /// The candidate of a span, when it is one.
+    pub fn call_of(&self, node: &Node) -> Option<&Candidate> {
+        match node.kind {
+            NodeKind::Call(place) => self.calls.get(place as usize),
+            _ => None,
+        }
+    }
+
+    /// The candidate at a place, to be changed.
+    pub fn candidate_mut(&mut self, at: usize) -> Option<&mut Candidate> {
+        match self.spans[at].kind {
+            NodeKind::Call(place) => self.calls.get_mut(place as usize),
+            _ => None,
+        }
+    }
+
+    fn facets_of(&self, at: usize) -> Option<&Facets> {
+        match self.spans[at].kind {
+            NodeKind::Facets(place) => self.facets.get(place as usize),
+            _ => None,
+        }
+    }
+
+    /// A span's own facets; zero when it has none.
+    pub fn set(&self, at: usize) -> SetId {
+        let own = self.candidate(at).map(|candidate| candidate.call.set);
+        own.or_else(|| self.facets_of(at).map(|facets| facets.set)).unwrap_or_default()
+    }
+
+    /// A span's own units.
+    pub fn units(&self, at: usize) -> Units {
+        let own = self.candidate(at).map(|candidate| candidate.call.units);
+        own.or_else(|| self.facets_of(at).map(|facets| facets.units)).unwrap_or_default()
+    }
+
+    /// A span's own seed.
+    pub fn seed(&self, at: usize) -> Option<i64> {
+        let own = self.candidate(at).map(|candidate| candidate.call.seed);
+        own.or_else(|| self.facets_of(at).map(|facets| facets.seed)).flatten()
+    }
+
+    /// Whether a span has this role.
+    pub fn is(&self, at: usize, role: Role) -> bool {
+        self.facets_of(at).is_some_and(|facets| facets.role == role)
+    }
+
+    /// Whether any span has this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.facets.iter().any(|facets| facets.role == role)
     }
 
     fn grow(&mut self, end: Nanos) {
@@ -233,58 +298,7 @@ impl Trace {
     }
 }
 
-// === impl Node ===
-
-impl Node {
-    fn bytes(&self) -> usize {
-        size_of::<Node>()
-            + match self.kind {
-                NodeKind::Call(_) => size_of::<Candidate>(),
-                NodeKind::Facets(_) => size_of::<Facets>(),
-                NodeKind::Link => 0,
-            }
-    }
-
-    /// The candidate, when it is one.
-    pub fn candidate(&self) -> Option<&Candidate> {
-        match &self.kind {
-            NodeKind::Call(candidate) => Some(candidate),
-            _ => None,
-        }
-    }
-
-    /// Its own facets; zero when it has none.
-    pub fn set(&self) -> SetId {
-        match &self.kind {
-            NodeKind::Call(candidate) => candidate.call.set,
-            NodeKind::Facets(facets) => facets.set,
-            NodeKind::Link => SetId::default(),
-        }
-    }
-
-    /// Its own units.
-    pub fn units(&self) -> Units {
-        match &self.kind {
-            NodeKind::Call(candidate) => candidate.call.units,
-            NodeKind::Facets(facets) => facets.units,
-            NodeKind::Link => Units::default(),
-        }
-    }
-
-    /// Its own seed.
-    pub fn seed(&self) -> Option<i64> {
-        match &self.kind {
-            NodeKind::Call(candidate) => candidate.call.seed,
-            NodeKind::Facets(facets) => facets.seed,
-            NodeKind::Link => None,
-        }
-    }
-
-    /// Whether it is a span of this role.
-    pub fn is(&self, role: Role) -> bool {
-        matches!(&self.kind, NodeKind::Facets(facets) if facets.role == role)
-    }
-}
+// === impl Content ===
 
 impl Content {
     fn of(facets: &Facets) -> Self {

@@ -1,9 +1,9 @@
 //! Waiting: when a call is complete enough to be counted, and when a trace has to be resolved
 //! again though nothing was added to it.
 
-use super::facts::emitter;
+use super::memo::Memo;
 use super::resolve;
-use super::trace::{NodeKind, Trace};
+use super::trace::{Candidate, Trace};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::model::{Nanos, Sym};
@@ -18,17 +18,18 @@ pub fn make_ready(
     now: Nanos,
     context: &Context,
     dictionary: &Dictionary,
+    memo: &mut Memo,
     fruitless: &mut BTreeMap<(Sym, u8), u32>,
 ) {
+    if !trace.is_parked() {
+        return;
+    }
     let wait = context.settings.assignment_wait.0;
-    let open: Vec<usize> = resolve::candidates(trace)
-        .filter(|(_, candidate)| candidate.counted_at.is_none())
-        .map(|(at, _)| at)
-        .collect();
-    for at in open {
-        let lacks = resolve::lacks(trace, at, dictionary);
-        let Some(candidate) = trace.spans[at].candidate() else { continue };
-        let from = emitter(candidate, dictionary);
+    for at in 0..trace.spans.len() {
+        let open = |candidate: &&Candidate| candidate.counted_at.is_none();
+        let Some(candidate) = trace.candidate(at).filter(open) else { continue };
+        let lacks = resolve::lacks(trace, at, dictionary, memo);
+        let from = memo.traits(candidate.call.set, dictionary).emitter;
         let waited = candidate.received.saturating_add(wait) <= now;
         let hopeful = |facet: usize| {
             lacks[facet]
@@ -42,7 +43,7 @@ pub fn make_ready(
             let row = fruitless.entry((from, facet)).or_default();
             *row = if lacks[facet as usize] { (*row + 1).min(FRUITLESS_MAX) } else { 0 };
         }
-        if let NodeKind::Call(candidate) = &mut trace.spans[at].kind {
+        if let Some(candidate) = trace.candidate_mut(at) {
             candidate.counted_at = Some(context.applied);
         }
     }
@@ -51,8 +52,7 @@ pub fn make_ready(
 /// The next time at which a trace gives something else, though nothing is added to it.
 pub fn next_due(trace: &Trace, context: &Context) -> Option<Nanos> {
     let wait = context.settings.assignment_wait.0;
-    let candidates = trace.spans.iter().filter_map(|node| node.candidate());
-    let parked = candidates.filter(|candidate| candidate.counted_at.is_none());
+    let parked = trace.calls.iter().filter(|candidate| candidate.counted_at.is_none());
     let waits = parked.map(|candidate| candidate.received.saturating_add(wait));
     waits.filter(|at| *at > trace.resolved_at).chain(dues(trace, context)).min()
 }
@@ -60,11 +60,12 @@ pub fn next_due(trace: &Trace, context: &Context) -> Option<Nanos> {
 /// Times to come at which calls of a trace enter metrics of scores.
 pub fn dues<'a>(trace: &'a Trace, context: &'a Context) -> impl Iterator<Item = Nanos> + 'a {
     let assigned = !trace.assignments.is_empty();
-    let calls = trace.spans.iter().filter(move |node| assigned && node.candidate().is_some());
+    let calls = trace.calls.iter().filter(move |_| assigned);
     let after = move || {
         let declared = context.score_metrics().iter().map(|row| row.3);
         declared.chain(trace.scores.iter().map(|score| context.matures_after(score.name)))
     };
-    let all = calls.flat_map(move |node| after().map(|after| node.end.saturating_add(after)));
+    let all =
+        calls.flat_map(move |node| after().map(|after| node.call.place.end.saturating_add(after)));
     all.filter(|at| *at > trace.resolved_at)
 }

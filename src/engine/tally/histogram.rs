@@ -1,9 +1,8 @@
 //! Base-2 exponential histograms at scale 5, as OTLP and Prometheus have them: bucket `i` holds
 //! the values in (2^(i/32), 2^((i+1)/32)]. The index comes from the integer value without a
-//! float logarithm, counts are sparse, and nothing ever collapses, so taking back is exact.
+//! float logarithm, and nothing ever collapses, so taking back is exact.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Buckets per power of two: 2^5.
 const PER_OCTAVE: usize = 32;
@@ -22,11 +21,53 @@ const STARTS: [u64; PER_OCTAVE] = [
     0xeac0c6e7dd24392f, 0xefe4b99bdcdaf5cc, 0xf5257d152486cc2d, 0xfa83b2db722a033b,
 ];
 
-/// Sparse counts by bucket; zeros have a count of their own.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// The sub-bucket of an octave in which each of the 32 equal parts of the mantissa begins: at most
+/// two steps from there is the one that holds a value.
+const FIRST: [u8; PER_OCTAVE] = {
+    let mut first = [0; PER_OCTAVE];
+    let mut part = 0;
+    while part < PER_OCTAVE {
+        let begins = (PER_OCTAVE as u64 + part as u64) << 58;
+        let mut sub = PER_OCTAVE - 1;
+        while STARTS[sub] > begins {
+            sub -= 1;
+        }
+        first[part] = sub as u8;
+        part += 1;
+    }
+    first
+};
+
+/// Counts by bucket, those between the lowest and the highest one side by side; zeros have a count
+/// of their own.
+#[derive(Clone, Debug, Default)]
 pub struct Histogram {
     zero: i64,
-    counts: BTreeMap<i16, i64>,
+    counts: Counts,
+}
+
+/// A few buckets far from each other are listed; many close to each other are an array.
+#[derive(Clone, Debug)]
+enum Counts {
+    /// Sorted, none zero.
+    Sparse(Vec<(i16, i64)>),
+    /// From this bucket on.
+    Dense(i16, Vec<i64>),
+}
+
+/// Buckets that are listed, at most, while an array would be no larger than this many times.
+const SPARSE_MAX: usize = 8;
+const SPREAD_MAX: usize = 6;
+
+/// The bucket of a value; `None` for zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bucket(Option<i16>);
+
+impl Bucket {
+    /// Of a value.
+    pub fn of(value: u64) -> Self {
+        Bucket((value > 0).then(|| index(value)))
+    }
 }
 
 /// The bucket of a positive value.
@@ -37,7 +78,10 @@ fn index(value: u64) -> i16 {
         // An exact power of two is the upper edge of the bucket below.
         return octave * PER_OCTAVE as i16 - 1;
     }
-    let sub = STARTS.partition_point(|start| *start <= mantissa) - 1;
+    let mut sub = usize::from(FIRST[(mantissa >> 58) as usize & (PER_OCTAVE - 1)]);
+    while sub + 1 < PER_OCTAVE && STARTS[sub + 1] <= mantissa {
+        sub += 1;
+    }
     octave * PER_OCTAVE as i16 + sub as i16
 }
 
@@ -47,35 +91,136 @@ pub fn edges(index: i16) -> (f64, f64) {
     (edge(index), edge(index + 1))
 }
 
+// === impl Counts ===
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts::Sparse(Vec::new())
+    }
+}
+
+impl Counts {
+    fn add(&mut self, index: i16, count: i64) {
+        if let Counts::Dense(low, list) = self
+            && let Some(sum) = usize::try_from(index - *low).ok().and_then(|at| list.get_mut(at))
+        {
+            *sum += count;
+            return;
+        }
+        self.add_slowly(index, count);
+    }
+
+    fn add_slowly(&mut self, index: i16, count: i64) {
+        match self {
+            Counts::Sparse(list) => match list.binary_search_by_key(&index, |row| row.0) {
+                Ok(at) => {
+                    list[at].1 += count;
+                    if list[at].1 == 0 {
+                        list.remove(at);
+                    }
+                }
+                Err(at) => {
+                    list.insert(at, (index, count));
+                    self.fit();
+                }
+            },
+            Counts::Dense(low, list) => {
+                let end = low.saturating_add(list.len() as i16);
+                let (from, to) = (index.min(*low), (index + 1).max(end));
+                let mut wider = vec![0; (to - from) as usize];
+                let at = (*low - from) as usize;
+                wider[at..at + list.len()].copy_from_slice(list);
+                wider[(index - from) as usize] += count;
+                *self = Counts::Dense(from, wider);
+                self.fit();
+            }
+        }
+    }
+
+    /// Takes the form that is smaller by now.
+    fn fit(&mut self) {
+        let filled: Vec<(i16, i64)> = self.iter().collect();
+        let (Some(first), Some(last)) = (filled.first(), filled.last()) else { return };
+        let spread = (last.0 - first.0) as usize + 1;
+        let few = filled.len() <= SPARSE_MAX || spread > filled.len() * SPREAD_MAX;
+        match (few, &self) {
+            (true, Counts::Dense(..)) => *self = Counts::Sparse(filled),
+            (false, Counts::Sparse(_)) => {
+                let mut list = vec![0; spread];
+                filled.iter().for_each(|row| list[(row.0 - first.0) as usize] = row.1);
+                *self = Counts::Dense(first.0, list);
+            }
+            _ => {}
+        }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (i16, i64)> {
+        let (sparse, low, dense) = match self {
+            Counts::Sparse(list) => (&list[..], 0, &[][..]),
+            Counts::Dense(low, list) => (&[][..], *low, &list[..]),
+        };
+        let dense = dense.iter().enumerate().map(move |(at, count)| (low + at as i16, *count));
+        sparse.iter().copied().chain(dense).filter(|row| row.1 != 0)
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Counts::Sparse(list) => list.len() as u64 * 16,
+            Counts::Dense(_, list) => list.len() as u64 * 8,
+        }
+    }
+}
+
 // === impl Histogram ===
+
+impl PartialEq for Histogram {
+    /// Equal when all counts are equal, whatever the form.
+    fn eq(&self, other: &Self) -> bool {
+        self.zero == other.zero && self.counts.iter().eq(other.counts.iter())
+    }
+}
+
+impl Eq for Histogram {}
+
+impl Serialize for Histogram {
+    /// The filled buckets, whatever the form: equal histograms give equal bytes.
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        (self.zero, self.counts.iter().collect::<Vec<_>>()).serialize(out)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let (zero, list) = Deserialize::deserialize(input)?;
+        let mut counts = Counts::Sparse(list);
+        counts.fit();
+        Ok(Histogram { zero, counts })
+    }
+}
 
 impl Histogram {
     /// Adds (`sign` 1) or takes back (`sign` −1) one value.
     pub fn add(&mut self, value: u64, sign: i64) {
-        if value == 0 {
-            self.zero += sign;
-            return;
-        }
-        self.add_count(index(value), sign);
+        self.count_in(Bucket::of(value), sign);
     }
 
-    fn add_count(&mut self, index: i16, count: i64) {
-        let sum = self.counts.entry(index).or_default();
-        *sum += count;
-        if *sum == 0 {
-            self.counts.remove(&index);
+    /// Adds or takes back one value of this bucket: several histograms hold it.
+    pub fn count_in(&mut self, bucket: Bucket, sign: i64) {
+        match bucket.0 {
+            None => self.zero += sign,
+            Some(index) => self.counts.add(index, sign),
         }
     }
 
     /// Adds all of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         self.zero += other.zero;
-        other.counts.iter().for_each(|(at, count)| self.add_count(*at, *count));
+        other.counts.iter().for_each(|(at, count)| self.counts.add(at, count));
     }
 
     /// How many values it holds.
     pub fn count(&self) -> i64 {
-        self.zero + self.counts.values().sum::<i64>()
+        self.zero + self.counts.iter().map(|row| row.1).sum::<i64>()
     }
 
     /// Lower and upper edge of the bucket that holds the value of rank `ceil(q·n)`.
@@ -85,13 +230,8 @@ impl Histogram {
 
     /// How many values are in buckets above one; all but zeros when that is none.
     pub fn above(&self, bucket: Option<i16>) -> i64 {
-        match bucket {
-            Some(bucket) => {
-                let above = (std::ops::Bound::Excluded(bucket), std::ops::Bound::Unbounded);
-                self.counts.range(above).map(|row| row.1).sum()
-            }
-            None => self.counts.values().sum(),
-        }
+        let above = self.counts.iter().filter(|row| bucket.is_none_or(|bucket| row.0 > bucket));
+        above.map(|row| row.1).sum()
     }
 
     /// The bucket that holds the value of a rank, from 1: `Some(None)` for zeros.
@@ -100,10 +240,10 @@ impl Histogram {
         if seen >= rank {
             return Some(None);
         }
-        for (at, count) in &self.counts {
+        for (at, count) in self.counts.iter() {
             seen += count;
             if seen >= rank {
-                return Some(Some(*at));
+                return Some(Some(at));
             }
         }
         None
@@ -123,12 +263,12 @@ impl Histogram {
 
     /// Counts by bucket, lowest first, with the count of zeros.
     pub fn buckets(&self) -> (i64, impl Iterator<Item = (i16, i64)>) {
-        (self.zero, self.counts.iter().map(|(at, count)| (*at, *count)))
+        (self.zero, self.counts.iter())
     }
 
     /// Estimated bytes.
     pub fn bytes(&self) -> u64 {
-        32 + self.counts.len() as u64 * 16
+        48 + self.counts.bytes()
     }
 }
 

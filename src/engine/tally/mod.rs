@@ -1,11 +1,16 @@
 //! `tally`: facts by unit. Integer sums per run and measure that merge by addition and can be
 //! taken back exactly; the unit register; and the limits on how many runs there may be.
 
+mod batch;
 pub mod buckets;
+pub mod cells;
 pub mod exemplars;
+mod groups;
 pub mod histogram;
+pub mod measures;
 pub mod register;
 pub mod run;
+mod runs;
 pub mod windows;
 
 use super::dictionary::OVERFLOW;
@@ -18,20 +23,24 @@ use crate::model::settings::Limits;
 use crate::model::shelf::{Batch, Record};
 use crate::model::{Sym, UnitKind};
 use buckets::Buckets;
+use groups::Groups;
 use register::{Register, SCORES_FROM, Sighting, event_of};
 use run::Run;
+use runs::Runs;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All sums.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
-    runs: BTreeMap<RunKey, Run>,
+    runs: Runs,
     register: Register,
     admitted: Admitted,
     bytes: u64,
     /// Facts since the size was last measured.
     unweighed: u32,
+    #[serde(skip)]
+    groups: Groups,
 }
 
 /// What the surplus of experiments and arms is called.
@@ -55,61 +64,97 @@ struct Admitted {
 // === impl Tally ===
 
 impl Tally {
-    /// Applies a change.
-    pub fn apply(&mut self, change: &Change, limits: &Limits) {
-        match change {
-            Change::Add(fact) => self.add(fact, 1, limits),
-            Change::Take(fact) => self.add(fact, -1, limits),
-            Change::Expose(exposure) => self.expose(exposure),
-            Change::Forward(..) => {}
+    /// Applies the changes of an entry.
+    pub fn apply_all(&mut self, changes: &[Change], limits: &Limits) {
+        let mut groups = std::mem::take(&mut self.groups);
+        groups.last = None;
+        for (at, change) in changes.iter().enumerate() {
+            match change {
+                Change::Add(fact) => self.add(fact, 1, limits, at, &mut groups),
+                Change::Take(fact) => self.add(fact, -1, limits, at, &mut groups),
+                Change::Expose(exposure) => self.expose(exposure),
+                Change::Forward(..) => {}
+            }
         }
+        for group in groups.drain() {
+            batch::add_calls(self.runs.entry(group.run, group.index), changes, &group.places);
+        }
+        for (key, index) in groups.touched.drain(..) {
+            let empty = |run: &Run| run.calls == 0 && run.measures.is_empty();
+            if self.runs.get(index).is_some_and(empty) {
+                self.runs.remove(&key, index);
+            }
+        }
+        self.groups = groups;
     }
 
-    fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits) {
-        let key = self.admit(fact.run, limits);
+    fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits, at: usize, groups: &mut Groups) {
+        // Facts of one run mostly come one after the other.
+        let (key, index) = match groups.last {
+            Some((run, place)) if run == fact.run => place,
+            _ => self.place(fact.run, limits),
+        };
+        groups.last = Some((fact.run, (key, index)));
         self.unweighed += 1;
         if self.unweighed > WEIGH_EVERY {
             self.weigh(limits);
         }
-        let run = self.runs.entry(key).or_default();
-        run.add(fact, sign);
-        if fact.kind != UnitKind::Trace {
-            let seen = |what| {
-                let Fact { unit, end: at, draw, covariate, .. } = *fact;
-                Sighting { run: key, what, unit, at, draw, covariate }
-            };
-            if let Some(what) = register_as(fact) {
-                let units = self.register.note(&seen(what), sign);
-                add_units(run, fact, units);
-            }
-            for what in events(fact) {
-                self.register.note(&seen(what), sign);
+        match &fact.body {
+            FactBody::Call(_) => groups.put(key, index, fact.end, at as u32),
+            _ => self.runs.entry(key, index).add(fact, sign),
+        }
+        groups.touch(key, index, sign);
+        if fact.kind == UnitKind::Trace {
+            return;
+        }
+        let seen = |what| {
+            let Fact { unit, end: at, draw, covariate, .. } = *fact;
+            Sighting { run: key, index, what, unit, at, draw, covariate }
+        };
+        if let Some(what) = register_as(fact) {
+            let units = self.register.note(&seen(what), sign);
+            if units != 0 {
+                add_units(self.runs.entry(key, index), fact, units);
             }
         }
-        if run.calls == 0 && run.measures.is_empty() {
-            self.runs.remove(&key);
+        for what in events(fact) {
+            self.register.note(&seen(what), sign);
         }
     }
 
     /// Units that have to be read before these changes can be applied.
     pub fn needed(&self, changes: &[Change], asked: &BTreeSet<Key>, limits: &Limits) -> Vec<Key> {
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut last) = (Vec::new(), None);
+        if self.register.holds_all() {
+            return keys;
+        }
         for change in changes {
-            let (experiment, unit) = match change {
+            let (run, unit) = match change {
                 Change::Add(fact) | Change::Take(fact) if fact.kind != UnitKind::Trace => {
-                    let known = self.runs.contains_key(&fact.run);
-                    let admitted = || self.admitted.experiment(fact.run.experiment, limits);
-                    (if known { fact.run.experiment } else { admitted() }, fact.unit)
+                    (Some(&fact.run), (fact.run.experiment, fact.unit))
                 }
-                Change::Expose(exposure) => (exposure.experiment, exposure.unit),
+                Change::Expose(exposure) => (None, (exposure.experiment, exposure.unit)),
                 _ => continue,
             };
-            let key = Key::Unit(experiment, unit);
-            if !self.register.knows(experiment, unit) && !asked.contains(&key) {
-                keys.insert(key);
+            // The calls of a trace have one unit, and come one after the other.
+            if last.replace(unit) == Some(unit) {
+                continue;
+            }
+            let experiment = run.map_or(unit.0, |run| self.summed_as(run, limits));
+            let key = Key::Unit(experiment, unit.1);
+            if !self.register.knows(experiment, unit.1) && !asked.contains(&key) {
+                keys.push(key);
             }
         }
-        keys.into_iter().collect()
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Under which experiment a run is summed.
+    fn summed_as(&self, run: &RunKey, limits: &Limits) -> Sym {
+        let known = self.register.known_run(run).is_some_and(|index| self.runs.has(index));
+        if known { run.experiment } else { self.admitted.experiment(run.experiment, limits) }
     }
 
     /// Takes a unit back into memory.
@@ -125,7 +170,7 @@ impl Tally {
     /// Measures its size anew, which is too slow for every fact.
     fn weigh(&mut self, limits: &Limits) {
         self.unweighed = 0;
-        self.bytes = self.runs.values().map(Run::bytes).sum();
+        self.bytes = self.runs.iter().map(|row| row.1.bytes()).sum();
         self.admitted.closed |= self.bytes > limits.tally_bytes_max;
     }
 
@@ -134,16 +179,23 @@ impl Tally {
             RunKey { experiment: exposure.experiment, arm: exposure.arm, ..RunKey::default() };
         let Exposure { unit, at, draw, .. } = *exposure;
         let covariate = None;
-        let seen = Sighting { run, what: Sym::NONE, unit, at, draw, covariate };
+        let index = self.register.run_index(run);
+        let seen = Sighting { run, index, what: Sym::NONE, unit, at, draw, covariate };
         self.register.expose(&seen);
     }
 
-    /// The run under which a fact is summed: its own, or what stands for the surplus.
-    fn admit(&mut self, run: RunKey, limits: &Limits) -> RunKey {
-        if self.runs.contains_key(&run) {
-            return run;
+    /// The run under which a fact is summed, and its number: its own, or what stands for the
+    /// surplus.
+    fn place(&mut self, run: RunKey, limits: &Limits) -> (RunKey, u32) {
+        if let Some(index) = self.register.known_run(&run)
+            && self.runs.has(index)
+        {
+            return (run, index);
         }
-        self.admitted.admit(run, limits)
+        let run = self.admitted.admit(run, limits);
+        let index = self.register.run_index(run);
+        self.runs.entry(run, index);
+        (run, index)
     }
 
     /// Runs with their sums.
@@ -154,7 +206,7 @@ impl Tally {
     /// Runs of one experiment.
     pub fn runs_of(&self, experiment: Sym) -> impl Iterator<Item = (&RunKey, &Run)> {
         let from = RunKey { experiment, ..RunKey::default() };
-        self.runs.range(from..).take_while(move |pair| pair.0.experiment == experiment)
+        self.runs.from(from).take_while(move |pair| pair.0.experiment == experiment)
     }
 
     /// Distinct units by group of runs and by what was counted: calls, or scores.
@@ -219,8 +271,9 @@ impl Tally {
 
     /// Adds all of another partition. Their units are disjoint, so counts of units add.
     pub fn merge(&mut self, other: &Tally) {
-        for (key, run) in &other.runs {
-            self.runs.entry(*key).or_default().merge(run);
+        for (key, run) in other.runs.iter() {
+            let index = self.register.run_index(*key);
+            self.runs.entry(*key, index).merge(run);
         }
         self.register.merge_counts(&other.register);
     }
@@ -262,16 +315,13 @@ pub fn scored_as(name: Sym, grader: &Grader) -> Sym {
 }
 
 fn add_units(run: &mut Run, fact: &Fact, units: i64) {
-    if units == 0 {
-        return;
-    }
     match &fact.body {
         FactBody::Score { name, grader, .. } => {
             let measure = crate::model::Measure::Score(*name, *grader);
-            let sums = run.measures.entry(measure).or_default();
+            let sums = run.measures.entry(measure);
             sums.units += units;
             if sums.units == 0 && sums.n == 0 {
-                run.measures.remove(&measure);
+                run.measures.remove(measure);
             }
         }
         _ => run.units += units,

@@ -5,11 +5,13 @@
 
 use super::buckets::{Buckets, bucket_of};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
+use crate::engine::shards::Shards;
 use crate::model::metric::Origin;
 use crate::model::shelf::{Batch, Family, Part, Record};
 use crate::model::{Nanos, Sym, UnitHash};
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use smallvec::SmallVec;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::hash::Hash;
 
@@ -25,8 +27,7 @@ pub const SCORES_FROM: u64 = 16;
 /// Units by experiment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Register {
-    #[serde(with = "crate::engine::sorted")]
-    units: HashMap<(Sym, UnitHash), Unit>,
+    units: Shards<(Sym, UnitHash), Unit>,
     /// Goes on with every note: says how long ago a unit was seen.
     turn: u64,
     /// The part in which units were sealed last.
@@ -52,9 +53,12 @@ pub struct Register {
 /// What is known of one unit.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Unit {
-    places: Vec<Place>,
+    places: Places,
     seen: u64,
 }
+
+/// Nearly all units are seen in one run only.
+type Places = SmallVec<[Place; 1]>;
 
 /// Where a unit was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -76,6 +80,8 @@ struct Place {
 pub struct Sighting {
     /// Where.
     pub run: RunKey,
+    /// The number of that run, [`Register::run_index`].
+    pub index: u32,
     /// [`Sym::NONE`] for a call, else an event or the measure of a score.
     pub what: Sym,
     /// Who.
@@ -99,16 +105,14 @@ impl Register {
     /// Notes (`sign` 1) or takes back a fact of a unit. Returns by how much the number of
     /// distinct units of this run and measure changed.
     pub fn note(&mut self, seen: &Sighting, sign: i64) -> i64 {
-        let run = self.run_index(seen.run);
+        let run = seen.index;
         let key = (seen.run.experiment, seen.unit);
-        if !self.units.contains_key(&key) {
-            if sign < 0 {
-                return 0;
-            }
-            self.bytes += UNIT_BYTES;
+        if sign < 0 && !self.units.contains_key(&key) {
+            return 0;
         }
         self.turn += 1;
-        let unit = self.units.entry(key).or_default();
+        let (unit, made) = self.units.entry(key, Unit::default);
+        self.bytes += if made { UNIT_BYTES } else { 0 };
         unit.seen = self.turn;
         let places = &mut unit.places;
         let found =
@@ -126,7 +130,6 @@ impl Register {
             None if sign > 0 => {
                 let Sighting { what, at: first, draw, covariate, .. } = *seen;
                 let exposed = false;
-                places.reserve_exact(1);
                 places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
                 1
             }
@@ -168,9 +171,9 @@ impl Register {
 
     /// Notes that a unit was given an arm, without a call; a repeat changes nothing.
     pub fn expose(&mut self, seen: &Sighting) {
-        let run = self.run_index(seen.run);
+        let run = seen.index;
         self.turn += 1;
-        let unit = self.units.entry((seen.run.experiment, seen.unit)).or_default();
+        let (unit, _) = self.units.entry((seen.run.experiment, seen.unit), Unit::default);
         unit.seen = self.turn;
         let places = &mut unit.places;
         let before = summary(places, &self.runs);
@@ -189,6 +192,11 @@ impl Register {
         self.recount(seen, &before, &after);
     }
 
+    /// Whether no unit ever left memory.
+    pub fn holds_all(&self) -> bool {
+        self.last == 0
+    }
+
     /// Whether a unit is in memory, or cannot be anywhere else.
     pub fn knows(&self, experiment: Sym, unit: UnitHash) -> bool {
         self.last == 0 || self.units.contains_key(&(experiment, unit))
@@ -200,7 +208,7 @@ impl Register {
         if self.units.contains_key(&key) {
             return;
         }
-        let Ok(places) = postcard::from_bytes::<Vec<Place>>(&record.bytes) else { return };
+        let Ok(places) = postcard::from_bytes::<Places>(&record.bytes) else { return };
         self.bytes += UNIT_BYTES + places.len() as u64 * PLACE_BYTES;
         self.units.insert(key, Unit { places, seen: self.turn });
     }
@@ -210,11 +218,11 @@ impl Register {
         if self.bytes <= bytes_max {
             return None;
         }
-        let mut turns: Vec<u64> = self.units.values().map(|unit| unit.seen).collect();
+        let mut turns: Vec<u64> = self.units.iter().map(|row| row.1.seen).collect();
         let middle = turns.len() / 2;
         let (_, limit, _) = turns.select_nth_unstable(middle);
         let limit = *limit;
-        let gone = self.units.extract_if(|_, unit| unit.seen <= limit);
+        let gone = self.units.extract(|unit| unit.seen <= limit);
         let mut records: Vec<(u128, Vec<u8>)> = Vec::with_capacity(middle);
         for ((experiment, hash), unit) in gone {
             self.bytes -= UNIT_BYTES + unit.places.len() as u64 * PLACE_BYTES;
@@ -226,11 +234,17 @@ impl Register {
         Some(Batch { family: Family::Units, part: self.last, records })
     }
 
-    fn run_index(&mut self, run: RunKey) -> u32 {
+    /// The number of a run: they are given out in the order in which runs are first seen.
+    pub fn run_index(&mut self, run: RunKey) -> u32 {
         *self.index.entry(run).or_insert_with(|| {
             self.runs.push(run);
             self.runs.len() as u32 - 1
         })
+    }
+
+    /// The number of a run, if it has one.
+    pub fn known_run(&self, run: &RunKey) -> Option<u32> {
+        self.index.get(run).copied()
     }
 
     fn recount(&mut self, seen: &Sighting, before: &Summary, after: &Summary) {
@@ -381,18 +395,28 @@ mod tests {
     fn seen(arm: &str, at: Nanos) -> Sighting {
         let draw = Draw { plan: u32::from(at >= 100), chance: 0 };
         let (what, unit, covariate) = (Sym::NONE, UnitHash(7), Some(at as i64));
-        Sighting { run: run(arm), what, unit, at, draw, covariate }
+        Sighting { run: run(arm), index: 0, what, unit, at, draw, covariate }
+    }
+
+    fn note(register: &mut Register, seen: &Sighting, sign: i64) -> i64 {
+        let index = register.run_index(seen.run);
+        register.note(&Sighting { index, ..*seen }, sign)
+    }
+
+    fn expose(register: &mut Register, seen: &Sighting) {
+        let index = register.run_index(seen.run);
+        register.expose(&Sighting { index, ..*seen });
     }
 
     #[test]
     fn a_unit_counts_for_the_arm_it_saw_first() {
         let mut register = Register::default();
-        assert_eq!(register.note(&seen("a", 20), 1), 1);
-        assert_eq!(register.note(&seen("a", 30), 1), 0);
-        assert_eq!(register.note(&seen("b", 10), 1), 1);
+        assert_eq!(note(&mut register, &seen("a", 20), 1), 1);
+        assert_eq!(note(&mut register, &seen("a", 30), 1), 0);
+        assert_eq!(note(&mut register, &seen("b", 10), 1), 1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (0, 1));
         assert_eq!(register.crossovers[&(Sym::of("e"), Sym::NONE)], 1);
-        assert_eq!(register.note(&seen("b", 10), -1), -1);
+        assert_eq!(note(&mut register, &seen("b", 10), -1), -1);
         assert_eq!((exposed(&register, "a"), exposed(&register, "b")), (1, 0));
         assert!(register.crossovers.is_empty());
     }
@@ -402,13 +426,13 @@ mod tests {
         let mut register = Register::default();
         let other = RunKey { set: crate::model::SetId(9), ..run("a") };
         let second = Sighting { run: other, ..seen("a", 20) };
-        register.note(&seen("a", 10), 1);
-        register.note(&second, 1);
+        note(&mut register, &seen("a", 10), 1);
+        note(&mut register, &second, 1);
         let key = (run("a").arm_key(), Sym::NONE);
         assert_eq!(register.of_arm[&key], 1);
-        register.note(&seen("a", 10), -1);
+        note(&mut register, &seen("a", 10), -1);
         assert_eq!(register.of_arm[&key], 1);
-        register.note(&second, -1);
+        note(&mut register, &second, -1);
         assert!(register.of_arm.is_empty() && register.exposed.is_empty());
         assert!(register.units.is_empty() && register.bytes() == 0);
     }
@@ -422,12 +446,12 @@ mod tests {
             let draw = Draw { plan: allocation, chance: 0 };
             register.events.get(&(run("a").arm_key(), Sym(1), draw)).copied().unwrap_or(0)
         };
-        register.note(&seen("a", 150), 1);
-        register.note(&failed(150), 1);
-        register.note(&failed(160), 1);
+        note(&mut register, &seen("a", 150), 1);
+        note(&mut register, &failed(150), 1);
+        note(&mut register, &failed(160), 1);
         assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (0, 1));
         // An earlier call comes late: the unit belongs to the earlier allocation.
-        register.note(&seen("a", 50), 1);
+        note(&mut register, &seen("a", 50), 1);
         assert_eq!((in_allocation(&register, 0), in_allocation(&register, 1)), (1, 0));
     }
 
@@ -440,20 +464,20 @@ mod tests {
                 rows.iter().map(|row| (row.1, row.2)).next().unwrap_or((0, 0))
             })
         };
-        register.note(&seen("a", 20), 1);
-        register.note(&seen("a", 30), 1);
+        note(&mut register, &seen("a", 20), 1);
+        note(&mut register, &seen("a", 30), 1);
         assert_eq!(rows(&register, "a"), (20, 1));
-        register.note(&seen("b", 10), 1);
+        note(&mut register, &seen("b", 10), 1);
         assert_eq!((rows(&register, "a"), rows(&register, "b")), ((10, 1), (10, 1)));
-        register.note(&seen("b", 10), -1);
+        note(&mut register, &seen("b", 10), -1);
         assert_eq!((rows(&register, "a"), rows(&register, "b")), ((20, 1), (0, 0)));
     }
 
     #[test]
     fn exposures_without_calls_are_counted_once() {
         let mut register = Register::default();
-        register.expose(&seen("a", 5));
-        register.expose(&seen("a", 6));
+        expose(&mut register, &seen("a", 5));
+        expose(&mut register, &seen("a", 6));
         assert_eq!(exposed(&register, "a"), 1);
     }
 
@@ -471,7 +495,7 @@ mod tests {
                 small.admit(record);
             }
             let sign = if turn > 200 { -1 } else { 1 };
-            assert_eq!(small.note(&now, sign), large.note(&now, sign), "turn {turn}");
+            assert_eq!(note(&mut small, &now, sign), note(&mut large, &now, sign), "turn {turn}");
             if let Some(Batch { part, records, .. }) = small.seal(1_000) {
                 assert!(small.bytes() <= 1_000, "{}", small.bytes());
                 let records = records.into_iter();

@@ -2,11 +2,12 @@
 
 use super::buckets::{BUCKETS, Buckets, bucket_of};
 use super::exemplars::Exemplars;
-use super::histogram::Histogram;
-use super::windows::Windows;
+use super::histogram::{Bucket, Histogram};
+use super::measures::Measures;
+use super::windows::{Moment, Windows};
 use crate::engine::fact::{CallFact, Fact, FactBody, MICRO};
 use crate::model::metric::{Measure, Origin};
-use crate::model::{Finish, Nanos, SetId, Sym, UnitKind};
+use crate::model::{Nanos, SetId, Sym, UnitKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub struct Run {
     /// Calls by input of an offline case.
     pub inputs: BTreeMap<Sym, i64>,
     /// Sums by measure.
-    pub measures: BTreeMap<Measure, Sums>,
+    pub measures: Measures,
     /// End of the earliest and of the latest call it has ever held.
     pub seen: Option<(Nanos, Nanos)>,
     /// Traces to look at.
@@ -53,6 +54,46 @@ pub struct Seen {
     pub first: Nanos,
     /// End of the latest.
     pub last: Nanos,
+}
+
+/// Calls of one run that differ only in their numbers.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Alike {
+    /// Kind of their unit.
+    pub kind: UnitKind,
+    /// Their full facet set.
+    pub full: SetId,
+    /// Their seed.
+    pub seed: Option<i64>,
+    /// Their input, of an offline case.
+    pub input: Sym,
+    /// How many; what is taken back is negative.
+    pub calls: i64,
+    /// How often their spans came again.
+    pub repeats: i64,
+    /// End of the earliest and of the latest.
+    pub seen: (Nanos, Nanos),
+}
+
+impl Alike {
+    /// Of one call.
+    pub fn of(fact: &Fact, call: &CallFact, sign: i64) -> Self {
+        let CallFact { full, seed, input, repeats, .. } = *call;
+        let (kind, repeats, seen) = (fact.kind, sign * i64::from(repeats), (fact.end, fact.end));
+        Alike { kind, full, seed, input, calls: sign, repeats, seen }
+    }
+
+    /// Takes another one in; false when it differs.
+    pub fn merge(&mut self, other: &Alike) -> bool {
+        let key = |one: &Alike| (one.kind, one.full, one.seed, one.input);
+        if key(self) != key(other) {
+            return false;
+        }
+        self.calls += other.calls;
+        self.repeats += other.repeats;
+        self.seen = (self.seen.0.min(other.seen.0), self.seen.1.max(other.seen.1));
+        true
+    }
 }
 
 /// Sums of one measure.
@@ -88,119 +129,64 @@ pub const SECTIONS: usize = 16;
 // === impl Run ===
 
 impl Run {
-    /// Adds a fact (`sign` 1) or takes it back (`sign` −1).
+    /// Adds a fact (`sign` 1) or takes it back (`sign` −1) that is no call.
     pub fn add(&mut self, fact: &Fact, sign: i64) {
+        let place = Addend::of(fact, sign);
         match &fact.body {
-            FactBody::Call(call) => self.add_call(fact, call, sign),
+            FactBody::Call(_) => {}
             FactBody::Score { name, grader, value_micro, label, weight_micro } => {
                 if let Some(value) = value_micro {
                     let y = weigh(*value, *weight_micro);
                     if sign > 0 {
                         self.exemplars.score(fact, *name, *value);
                     }
-                    self.sum(Measure::Score(*name, *grader), fact, y, *weight_micro, None, sign);
+                    self.sum(Measure::Score(*name, *grader), &place, (y, *weight_micro), None);
                 } else {
                     let measure = Measure::Label(*name, *grader, *label);
-                    self.sum(measure, fact, weigh(1, *weight_micro), *weight_micro, None, sign);
+                    self.sum(measure, &place, (weigh(1, *weight_micro), *weight_micro), None);
                 }
             }
             FactBody::Coverage { metric, scored, picked_micro, delay_us, weight_micro } => {
                 let picked = i64::try_from(*picked_micro).unwrap_or(i64::MAX);
                 let y = weigh(if *scored { picked } else { 0 }, *weight_micro);
-                self.sum(Measure::Coverage(*metric), fact, y, *weight_micro, *delay_us, sign);
+                self.sum(Measure::Coverage(*metric), &place, (y, *weight_micro), *delay_us);
             }
         }
     }
 
-    fn add_call(&mut self, fact: &Fact, call: &CallFact, sign: i64) {
-        self.calls += sign;
-        self.repeats += sign * i64::from(call.repeats);
-        let (first, last) = self.seen.unwrap_or((fact.end, fact.end));
-        self.seen = Some((first.min(fact.end), last.max(fact.end)));
-        bump(&mut self.kinds, fact.kind, sign);
-        let mut placed = note(&mut self.full, call.full, fact.end, sign, FULL_SETS_MAX);
-        if let Some(seed) = call.seed {
-            placed &= note(&mut self.seeds, seed, fact.end, sign, SEEDS_MAX);
+    /// Notes everything of some calls but their measures, which [`super::batch`] adds.
+    pub fn note_alike(&mut self, alike: &Alike) {
+        let Alike { kind, full, seed, input, calls, repeats, seen } = alike;
+        self.calls += calls;
+        self.repeats += repeats;
+        let (first, last) = self.seen.unwrap_or(*seen);
+        self.seen = Some((first.min(seen.0), last.max(seen.1)));
+        bump(&mut self.kinds, *kind, *calls);
+        let mut placed = note(&mut self.full, *full, *seen, *calls, FULL_SETS_MAX);
+        if let Some(seed) = seed {
+            placed &= note(&mut self.seeds, *seed, *seen, *calls, SEEDS_MAX);
         }
-        if !call.input.is_none() {
-            let room = self.inputs.len() < INPUTS_MAX || self.inputs.contains_key(&call.input);
+        if !input.is_none() {
+            let room = self.inputs.len() < INPUTS_MAX || self.inputs.contains_key(input);
             placed &= room;
             if room {
-                bump(&mut self.inputs, call.input, sign);
+                bump(&mut self.inputs, *input, *calls);
             }
         }
-        self.more += sign * i64::from(!placed);
-        if sign > 0 {
-            self.exemplars.call(fact, call);
-        }
-        self.add_measures(fact, call, sign);
+        self.more += if placed { 0 } else { *calls };
     }
 
-    fn add_measures(&mut self, fact: &Fact, call: &CallFact, sign: i64) {
-        let w = call.weight_micro;
-        let finish = call.finish();
-        let mut rate = |origin, yes: bool, w: u64| {
-            let y = weigh(i64::from(yes), w);
-            self.sum(Measure::Call(origin), fact, y, w, None, sign);
-        };
-        // How many calls there were does not depend on how arms were drawn.
-        rate(Origin::Calls, true, call.sampled_micro);
-        if call.operation.is_completion() {
-            rate(Origin::Error, call.failed, w);
-            rate(Origin::Refusal, finish.has(Finish::CONTENT_FILTER), w);
-            rate(Origin::Truncation, finish.has(Finish::LENGTH), w);
-        }
-        let timed = |value: Option<u64>| value.filter(|_| !call.failed);
-        for (origin, value) in [
-            (Origin::Latency, timed(Some(call.latency_us))),
-            (Origin::TimeToFirstToken, timed(call.first_token_us)),
-            (Origin::TokensIn, call.tokens_in),
-            (Origin::TokensOut, call.tokens_out),
-            (Origin::Cost, call.cost_nano),
-        ] {
-            if let Some(value) = value {
-                let y = weigh(i64::try_from(value).unwrap_or(i64::MAX), w);
-                self.sum(Measure::Call(origin), fact, y, w, Some(value), sign);
-            }
-        }
-    }
-
-    fn sum(
-        &mut self,
-        measure: Measure,
-        fact: &Fact,
-        y: i64,
-        w: u64,
-        value: Option<u64>,
-        sign: i64,
-    ) {
+    fn sum(&mut self, measure: Measure, to: &Addend, (y, w): (i64, u64), value: Option<u64>) {
         let w = i64::try_from(w).unwrap_or(i64::MAX);
-        let fine = matches!(measure, Measure::Call(origin) if origin.is_time());
-        let sums = self.measures.entry(measure).or_default();
-        sums.n += sign;
-        sums.y += i128::from(sign * y);
-        sums.w += i128::from(sign * w);
-        sums.ww += i128::from(sign) * (i128::from(w) * i128::from(w) / i128::from(MICRO));
-        let bucket = bucket_of(fact.unit);
-        sums.buckets.add(bucket, sign * y, sign * w);
-        if let Some(value) = value {
-            sums.histogram.get_or_insert_default().add(value, sign);
-            if fine {
-                let section = usize::from(bucket) * SECTIONS / BUCKETS;
-                sums.sections.get_or_insert_default()[section].add(value, sign);
-            }
-        }
-        sums.windows.add(fact.end, (sign * y, sign * w), value, sign, fine);
-        if sums.n == 0 && sums.y == 0 && sums.w == 0 && sums.units == 0 {
-            self.measures.remove(&measure);
-        }
+        self.measures.entry(measure).add(to, (y, w), value.map(Bucket::of));
+        self.measures.drop_if_empty(measure);
     }
 
     /// Adds all of another: the same run of another partition.
     pub fn merge(&mut self, other: &Run) {
         self.pool(other);
-        for (measure, sums) in &other.measures {
-            let own = self.measures.entry(*measure).or_default();
+        for (measure, sums) in other.measures.iter() {
+            let own = self.measures.entry(*measure);
             own.windows.merge(&sums.windows);
             own.buckets.merge(&sums.buckets);
             own.merge_sections(sums);
@@ -222,8 +208,8 @@ impl Run {
         }
         other.kinds.iter().for_each(|(kind, n)| bump(&mut self.kinds, *kind, *n));
         other.inputs.iter().for_each(|(input, n)| bump(&mut self.inputs, *input, *n));
-        for (measure, sums) in &other.measures {
-            self.measures.entry(*measure).or_default().pool(sums);
+        for (measure, sums) in other.measures.iter() {
+            self.measures.entry(*measure).pool(sums);
         }
         self.seen = match (self.seen, other.seen) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
@@ -243,7 +229,7 @@ impl Run {
 
     /// Sums of a measure.
     pub fn sums(&self, measure: Measure) -> Option<&Sums> {
-        self.measures.get(&measure)
+        self.measures.get(measure)
     }
 
     /// Calls that ended in a minute.
@@ -253,13 +239,39 @@ impl Run {
 
     /// Estimated bytes.
     pub fn bytes(&self) -> u64 {
-        let sums: u64 = self.measures.values().map(Sums::bytes).sum();
+        let sums: u64 = self.measures.iter().map(|row| row.1.bytes()).sum();
         let rest = self.full.len() * 64 + self.seeds.len() * 48 + self.inputs.len() * 32;
         size_of::<Run>() as u64 + sums + rest as u64
     }
 }
 
+/// Where a value goes, the same for all measures of a call.
+struct Addend {
+    bucket: u16,
+    when: Moment,
+    sign: i64,
+}
+
+impl Addend {
+    fn of(fact: &Fact, sign: i64) -> Self {
+        Addend { bucket: bucket_of(fact.unit), when: Moment::of(fact.end), sign }
+    }
+}
+
 impl Sums {
+    fn add(&mut self, to: &Addend, (y, w): (i64, i64), value: Option<Bucket>) {
+        let Addend { bucket, when, sign } = to;
+        self.n += sign;
+        self.y += i128::from(sign * y);
+        self.w += i128::from(sign * w);
+        self.ww += i128::from(*sign) * square_micro(w);
+        self.buckets.add(*bucket, sign * y, sign * w);
+        if let Some(value) = value {
+            self.histogram.get_or_insert_default().count_in(value, *sign);
+        }
+        self.windows.add(when, (sign * y, sign * w), value, *sign, false);
+    }
+
     /// Adds all of another but windows, buckets and sections.
     pub fn pool(&mut self, other: &Sums) {
         self.n += other.n;
@@ -302,8 +314,22 @@ impl Seen {
     }
 }
 
+/// The section of a unit's bucket.
+pub(super) fn section_of(bucket: u16) -> usize {
+    usize::from(bucket) * SECTIONS / BUCKETS
+}
+
+/// The square of a weight, in millionths.
+pub(super) fn square_micro(w: i64) -> i128 {
+    // Nearly all weights are one, and dividing 128 bits is slow.
+    if w == MICRO as i64 {
+        return i128::from(MICRO);
+    }
+    i128::from(w) * i128::from(w) / i128::from(MICRO)
+}
+
 /// `value × weight`, rounded once, half to even; the weight is in millionths.
-fn weigh(value: i64, weight_micro: u64) -> i64 {
+pub(super) fn weigh(value: i64, weight_micro: u64) -> i64 {
     if weight_micro == MICRO {
         return value;
     }
@@ -328,14 +354,20 @@ fn bump<K: Ord>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
 
 /// Notes a value; false when there is no place for it. A place, once taken, is kept: what was
 /// added without one must be taken back without one.
-fn note<K: Ord>(map: &mut BTreeMap<K, Seen>, key: K, at: Nanos, sign: i64, max: usize) -> bool {
+fn note<K: Ord>(
+    map: &mut BTreeMap<K, Seen>,
+    key: K,
+    (first, last): (Nanos, Nanos),
+    calls: i64,
+    max: usize,
+) -> bool {
     if map.len() >= max && !map.contains_key(&key) {
         return false;
     }
-    let seen = map.entry(key).or_insert(Seen { calls: 0, first: at, last: at });
-    seen.calls += sign;
-    seen.first = seen.first.min(at);
-    seen.last = seen.last.max(at);
+    let seen = map.entry(key).or_insert(Seen { calls: 0, first, last });
+    seen.calls += calls;
+    seen.first = seen.first.min(first);
+    seen.last = seen.last.max(last);
     true
 }
 

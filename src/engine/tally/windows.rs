@@ -1,10 +1,10 @@
 //! Charts: sums by minute of event time, rolled up to hours and days. All three are kept from
 //! the start, so that taking back reaches them, and the older ones of each are dropped.
 
-use super::histogram::Histogram;
+use super::cells::{Cell, Cells};
+use super::histogram::Bucket;
 use crate::model::Nanos;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Minutes kept one by one: 26 hours.
 const MINUTES_MAX: u32 = 26 * 60;
@@ -24,25 +24,28 @@ pub enum Step {
     Day,
 }
 
-/// Sums of a stretch of time.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Cell {
-    /// Values.
-    pub n: i64,
-    /// Weighted sum of values, in integer units of the measure.
-    pub y: i128,
-    /// Sum of weights, in millionths.
-    pub w: i128,
-    /// Distribution, where the measure has one.
-    pub histogram: Option<Histogram>,
-}
-
 /// Cells by minute, hour and day since the Unix epoch.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Windows {
-    minutes: BTreeMap<u32, Cell>,
-    hours: BTreeMap<u32, Cell>,
-    days: BTreeMap<u32, Cell>,
+    minutes: Cells,
+    hours: Cells,
+    days: Cells,
+}
+
+/// A time as the numbers of its minute, hour and day: the same for all measures of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    minute: u32,
+    hour: u32,
+    day: u32,
+}
+
+/// A cell to add to.
+pub struct Spot<'a> {
+    /// The cell.
+    pub cell: &'a mut Cell,
+    /// It is one of a minute.
+    pub minute: bool,
 }
 
 impl Step {
@@ -61,57 +64,70 @@ impl Step {
     }
 }
 
-impl Cell {
-    /// Adds all of another.
-    pub fn merge(&mut self, other: &Cell) {
-        self.n += other.n;
-        self.y += other.y;
-        self.w += other.w;
-        if let Some(more) = &other.histogram {
-            self.histogram.get_or_insert_default().merge(more);
-        }
+impl<'a> Spot<'a> {
+    fn of(cells: &'a mut Cells, key: u32, max: u32, minute: bool) -> Option<Self> {
+        let newest = cells.last().map_or(key, |last| key.max(last));
+        let kept = key.saturating_add(max) >= newest;
+        kept.then(|| Spot { cell: cells.entry(key), minute })
+    }
+}
+
+impl Moment {
+    /// Of a time.
+    pub fn of(at: Nanos) -> Self {
+        Moment { minute: Step::Minute.of(at), hour: Step::Hour.of(at), day: Step::Day.of(at) }
     }
 
-    fn is_empty(&self) -> bool {
-        self.n == 0 && self.y == 0 && self.w == 0
+    fn steps(&self) -> [(Step, u32); 3] {
+        [(Step::Minute, self.minute), (Step::Hour, self.hour), (Step::Day, self.day)]
     }
 }
 
 impl Windows {
-    /// Adds (`sign` 1) or takes back one value of a call that ended at `at`. Single minutes keep
-    /// the distribution only when it is `fine`.
+    /// Adds (`sign` 1) or takes back one value of a call that ended at this moment. Single minutes
+    /// keep the distribution only when it is `fine`.
     pub fn add(
         &mut self,
-        at: Nanos,
+        when: &Moment,
         (y, w): (i64, i64),
-        value: Option<u64>,
+        value: Option<Bucket>,
         sign: i64,
         fine: bool,
     ) {
-        for step in [Step::Minute, Step::Hour, Step::Day] {
+        for spot in self.spots(when).into_iter().flatten() {
+            spot.cell.add(sign, y.into(), w.into());
+            if let (Some(value), true) = (value, fine || !spot.minute) {
+                spot.cell.histogram.get_or_insert_default().count_in(value, sign);
+            }
+        }
+        self.tidy(when);
+    }
+
+    /// The cells of a moment; none where it is too old to be kept.
+    pub fn spots(&mut self, when: &Moment) -> [Option<Spot<'_>>; 3] {
+        let Windows { minutes, hours, days } = self;
+        [
+            Spot::of(minutes, when.minute, MINUTES_MAX, true),
+            Spot::of(hours, when.hour, HOURS_MAX, false),
+            Spot::of(days, when.day, DAYS_MAX, false),
+        ]
+    }
+
+    /// Drops the cells of a moment that are empty, and those that have become too old.
+    pub fn tidy(&mut self, when: &Moment) {
+        for (step, key) in when.steps() {
             let (cells, max) = self.cells_mut(step);
-            let key = step.of(at);
-            let newest = cells.last_key_value().map_or(key, |pair| key.max(*pair.0));
-            if key.saturating_add(max) < newest {
-                continue;
+            if cells.get(key).is_some_and(Cell::is_empty) {
+                cells.remove(key);
             }
-            let cell = cells.entry(key).or_default();
-            cell.n += sign;
-            cell.y += i128::from(y);
-            cell.w += i128::from(w);
-            if let (Some(value), true) = (value, fine || step != Step::Minute) {
-                cell.histogram.get_or_insert_default().add(value, sign);
-            }
-            if cell.is_empty() {
-                cells.remove(&key);
-            }
-            while cells.first_key_value().is_some_and(|pair| pair.0.saturating_add(max) < newest) {
+            let newest = cells.last().map_or(key, |last| key.max(last));
+            while cells.first().is_some_and(|first| first.saturating_add(max) < newest) {
                 cells.pop_first();
             }
         }
     }
 
-    fn cells_mut(&mut self, step: Step) -> (&mut BTreeMap<u32, Cell>, u32) {
+    fn cells_mut(&mut self, step: Step) -> (&mut Cells, u32) {
         match step {
             Step::Minute => (&mut self.minutes, MINUTES_MAX),
             Step::Hour => (&mut self.hours, HOURS_MAX),
@@ -120,7 +136,7 @@ impl Windows {
     }
 
     /// Cells of a step by their number since the Unix epoch.
-    pub fn cells(&self, step: Step) -> &BTreeMap<u32, Cell> {
+    pub fn cells(&self, step: Step) -> &Cells {
         match step {
             Step::Minute => &self.minutes,
             Step::Hour => &self.hours,
@@ -130,32 +146,25 @@ impl Windows {
 
     /// The latest minute with a value.
     pub fn last_minute(&self) -> Option<u32> {
-        self.minutes.last_key_value().map(|row| *row.0)
+        self.minutes.last()
     }
 
     /// Values in a minute.
     pub fn in_minute(&self, minute: u32) -> i64 {
-        self.minutes.get(&minute).map_or(0, |cell| cell.n)
+        self.minutes.get(minute).map_or(0, |cell| cell.n)
     }
 
     /// Adds all of another.
     pub fn merge(&mut self, other: &Windows) {
         for step in [Step::Minute, Step::Hour, Step::Day] {
             let into = self.cells_mut(step).0;
-            other
-                .cells(step)
-                .iter()
-                .for_each(|(at, cell)| into.entry(*at).or_default().merge(cell));
+            other.cells(step).iter().for_each(|(at, cell)| into.entry(at).merge(cell));
         }
     }
 
     /// Estimated bytes.
     pub fn bytes(&self) -> u64 {
-        let cells = self.minutes.len() + self.hours.len() + self.days.len();
-        let inner = self.minutes.values().chain(self.hours.values()).chain(self.days.values());
-        let histograms: u64 =
-            inner.filter_map(|cell| cell.histogram.as_ref()).map(Histogram::bytes).sum();
-        cells as u64 * 72 + histograms
+        self.minutes.bytes() + self.hours.bytes() + self.days.bytes()
     }
 }
 
@@ -168,12 +177,12 @@ mod tests {
     fn a_value_is_in_its_minute_hour_and_day() {
         let mut windows = Windows::default();
         let at = 1_000_000 * MINUTE;
-        windows.add(at, (7, 1), Some(7), 1, true);
-        windows.add(at + 59 * MINUTE, (9, 1), Some(9), 1, true);
+        windows.add(&Moment::of(at), (7, 1), Some(Bucket::of(7)), 1, true);
+        windows.add(&Moment::of(at + 59 * MINUTE), (9, 1), Some(Bucket::of(9)), 1, true);
         assert_eq!(windows.in_minute(1_000_000), 1);
-        let hours: Vec<i128> = windows.cells(Step::Hour).values().map(|c| c.y).collect();
+        let hours: Vec<i128> = windows.cells(Step::Hour).iter().map(|row| row.1.y).collect();
         assert_eq!(hours, [7, 9], "they straddle an hour");
-        windows.add(at, (-7, -1), Some(7), -1, true);
+        windows.add(&Moment::of(at), (-7, -1), Some(Bucket::of(7)), -1, true);
         assert_eq!(windows.in_minute(1_000_000), 0);
         assert_eq!(windows.cells(Step::Hour).len(), 1);
     }
@@ -181,8 +190,8 @@ mod tests {
     #[test]
     fn old_minutes_go_and_hours_stay() {
         let mut windows = Windows::default();
-        windows.add(0, (1, 1), None, 1, false);
-        windows.add(30 * 60 * MINUTE, (1, 1), None, 1, false);
+        windows.add(&Moment::of(0), (1, 1), None, 1, false);
+        windows.add(&Moment::of(30 * 60 * MINUTE), (1, 1), None, 1, false);
         assert_eq!(windows.cells(Step::Minute).len(), 1);
         assert_eq!(windows.cells(Step::Hour).len(), 2);
     }

@@ -1,7 +1,8 @@
 //! Cuts and events: what leaves, as functions of the state.
 
 use super::super::Engine;
-use super::super::tally::windows::{Cell, Step};
+use super::super::tally::cells::Cell;
+use super::super::tally::windows::Step;
 use super::super::watch::{Told, What};
 use super::{Picture, Place, experiment, record, series};
 use crate::model::canonical::{jcs, sha256_text};
@@ -141,9 +142,9 @@ fn windows(picture: &Picture<'_>, experiments: &[Sym], hour: u64) -> Vec<WindowR
                 let sample = sample(picture.engine, place, shown.set);
                 let mut cells: BTreeMap<(&Measure, u32), Cell> = BTreeMap::new();
                 for run in &shown.pool.runs {
-                    for (measure, sums) in &run.measures {
+                    for (measure, sums) in run.measures.iter() {
                         for (at, cell) in sums.windows.cells(Step::Minute).range(minutes.clone()) {
-                            cells.entry((measure, *at)).or_default().merge(cell);
+                            cells.entry((measure, at)).or_default().merge(cell);
                         }
                     }
                 }

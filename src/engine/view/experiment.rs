@@ -46,7 +46,7 @@ pub(super) fn experiment(picture: &Picture<'_>, experiment: Sym) -> ExperimentVi
         sites: sites(picture, experiment, &arms),
         sample_ratio: Some(sample_ratio(picture, experiment)),
         crossover_units: crossovers.map_or(0, |pair| pair.1),
-        conflicting_traces: engine.join.census.conflicts.get(&experiment).copied().unwrap_or(0),
+        conflicting_traces: engine.join.census.conflicts.get(&experiment).unwrap_or(0),
         demoted: state
             .map(|state| state.demoted.iter().map(|f| f.path().to_owned()).collect())
             .unwrap_or_default(),

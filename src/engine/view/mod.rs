@@ -18,6 +18,7 @@ pub use series::Query;
 use super::Engine;
 use super::estimate::Pool;
 use super::fact::{ArmKey, RunKey};
+use super::join::per_key::PerKey;
 use super::tally::run::Run;
 use super::watch::assess::{ArmAssessment, Assessment, SiteAssessment};
 use crate::identify;
@@ -259,8 +260,8 @@ impl Engine {
     fn counts(&self) -> Counts {
         let (census, counts) = (&self.join.census, &self.join.counts);
         let gauge = |n: i64| u64::try_from(n).unwrap_or(0);
-        let named = |map: &BTreeMap<Sym, i64>| {
-            map.iter().map(|(s, n)| (self.dictionary.text(*s).to_owned(), gauge(*n))).collect()
+        let named = |map: &PerKey<Sym>| {
+            map.iter().map(|(s, n)| (self.dictionary.text(*s).to_owned(), gauge(n))).collect()
         };
         let mut limits = counts.limits.clone();
         limits.extend(self.tally.refused());
@@ -278,7 +279,7 @@ impl Engine {
         let floor = self.log_time.saturating_sub(self.context.settings.horizon.0);
         let known = self.log_time.saturating_sub(floor.max(self.join.floor()));
         Counts {
-            observations: counts.observations.clone(),
+            observations: counts.observations.iter().map(|row| (row.0.to_owned(), row.1)).collect(),
             calls: gauge(census.calls),
             with_arm: gauge(census.with_arm),
             with_score: gauge(census.with_score),
@@ -291,7 +292,7 @@ impl Engine {
             late: counts.late,
             wrappers: named(&census.wrappers),
             judge_calls: gauge(census.judges),
-            conflicting_traces: census.conflicts.values().map(|n| gauge(*n)).sum(),
+            conflicting_traces: census.conflicts.values().map(gauge).sum(),
             limits,
             bytes: bytes.map(|(name, n)| (name.to_owned(), n)).into_iter().collect(),
             horizon_s: known / SECOND,

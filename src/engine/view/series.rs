@@ -1,8 +1,9 @@
 //! Series for charts: a metric by minute, hour or day, per arm, runs and epochs pooled.
 
 use super::super::Engine;
+use super::super::tally::cells::Cell;
 use super::super::tally::run::Sums;
-use super::super::tally::windows::{Cell, Step};
+use super::super::tally::windows::Step;
 use super::super::watch::memory::{LineKey, Look};
 use super::time_text;
 use crate::model::metric::{Metric, Origin};
@@ -129,12 +130,12 @@ fn collect(
     query: &Query,
     whole: bool,
 ) {
-    for (at, cell) in sums.windows.cells(step) {
-        let begins = u64::from(*at) * step.nanos();
+    for (at, cell) in sums.windows.cells(step).iter() {
+        let begins = u64::from(at) * step.nanos();
         let early = query.from.is_some_and(|from| begins + step.nanos() <= from);
         let late = query.to.is_some_and(|to| begins >= to);
         if !early && !late {
-            let at = if whole { 0 } else { *at };
+            let at = if whole { 0 } else { at };
             cells.entry((at, arm.to_owned())).or_default().merge(cell);
         }
     }

@@ -3,14 +3,15 @@
 //! learnt from the first minutes of an epoch (`statistics.md` §8).
 
 use crate::engine::estimate::{Line, Pool, Quantity};
+use crate::engine::tally::cells::{Cell, Cells};
 use crate::engine::tally::histogram::{Histogram, edges};
-use crate::engine::tally::windows::{Cell, Step};
+use crate::engine::tally::windows::Step;
 use crate::model::Measure;
 use crate::model::metric::{Metric, Origin};
 use crate::stats::bernstein::Bernstein;
 use crate::stats::drift::Detector;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Evidence at which an alarm is raised: over T minutes a false one has a chance of T/A at most.
 pub const ALARM: f64 = 1e6;
@@ -137,15 +138,15 @@ impl<'a, 'p> Source<'a, 'p> {
     fn minutes(&self, from: u32, to: u32) -> BTreeSet<u32> {
         let sums = self.pool.runs.iter().filter_map(|run| run.sums(self.measure));
         let cells = sums.map(|sums| sums.windows.cells(Step::Minute));
-        let inside = |cells: &'a BTreeMap<u32, Cell>| cells.range(from..=to.max(from));
-        let found: BTreeSet<u32> = cells.flat_map(inside).map(|row| *row.0).collect();
+        let inside = |cells: &'a Cells| cells.range(from..=to.max(from));
+        let found: BTreeSet<u32> = cells.flat_map(inside).map(|row| row.0).collect();
         if from > to { BTreeSet::new() } else { found }
     }
 
     /// The sums of a minute; none without a value.
     fn cell(&self, minute: u32) -> Option<Cell> {
         let sums = self.pool.runs.iter().filter_map(|run| run.sums(self.measure));
-        let cells = sums.filter_map(|sums| sums.windows.cells(Step::Minute).get(&minute));
+        let cells = sums.filter_map(|sums| sums.windows.cells(Step::Minute).get(minute));
         let mut all = Cell::default();
         cells.for_each(|cell| all.merge(cell));
         (all.w > 0).then_some(all)

@@ -8,10 +8,13 @@ mod tests;
 mod unpack;
 
 pub use pack::pack;
-pub use unpack::unpack;
+pub use unpack::{responses, unpack};
 
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
 
 /// Names and sets that have a number; further ones are written out.
 const ATOMS_MAX: usize = 65_536;
@@ -55,3 +58,31 @@ impl Atoms {
 /// Bytes that are no trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unreadable;
+
+/// Packed bytes in memory, shared with a clone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Packed(pub Arc<[u8]>);
+
+impl Serialize for Packed {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Packed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Packed, E> {
+                Ok(Packed(bytes.into()))
+            }
+        }
+        input.deserialize_bytes(Bytes)
+    }
+}

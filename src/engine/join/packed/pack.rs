@@ -8,7 +8,8 @@ use crate::model::{Assignment, Score, SpanId, Sym, Target, Units};
 
 /// Packs a trace.
 pub fn pack(trace: &Trace, atoms: &mut Atoms, out: &mut Vec<u8>) {
-    let mut pack = Pack { out, atoms, base: trace.newest, spans: &trace.spans };
+    let mut pack = Pack { out, atoms, base: trace.newest, trace };
+    pack.responses();
     pack.word(trace.newest);
     pack.time(trace.resolved_at);
     let covariate = trace.covariate.map_or(0, |_| 1);
@@ -33,12 +34,20 @@ struct Pack<'a> {
     out: &'a mut Vec<u8>,
     atoms: &'a mut Atoms,
     base: u64,
-    spans: &'a [Node],
+    trace: &'a Trace,
 }
 
 impl Pack<'_> {
     fn number(&mut self, value: u64) {
         varint::put(self.out, value);
+    }
+
+    /// Response ids of candidates first: sealing looks for them and for nothing else.
+    fn responses(&mut self) {
+        let trace = self.trace;
+        let all = || trace.spans.iter().filter_map(|node| trace.call_of(node)?.call.response);
+        self.number(all().count() as u64);
+        all().for_each(|response| self.word(response.0));
     }
 
     fn signed(&mut self, value: i64) {
@@ -55,10 +64,12 @@ impl Pack<'_> {
 
     /// 0 for none, 1 and the value, or its number from 2 on.
     fn atom(&mut self, value: u128) {
-        match (value, self.atoms.number(value)) {
-            (0, _) => self.out.push(0),
-            (_, Some(number)) => self.number(u64::from(number) + 2),
-            (_, None) => {
+        if value == 0 {
+            return self.out.push(0);
+        }
+        match self.atoms.number(value) {
+            Some(number) => self.number(u64::from(number) + 2),
+            None => {
                 self.out.push(1);
                 self.out.extend_from_slice(&value.to_le_bytes());
             }
@@ -71,11 +82,12 @@ impl Pack<'_> {
 
     /// 0 for none, 1 and the id, or its place in the trace from 2 on.
     fn span(&mut self, value: SpanId) {
-        let place = self.spans.binary_search_by_key(&value, |node| node.span);
-        match (value, place) {
-            (SpanId::NONE, _) => self.out.push(0),
-            (_, Ok(at)) => self.number(at as u64 + 2),
-            (_, Err(_)) => {
+        if value == SpanId::NONE {
+            return self.out.push(0);
+        }
+        match self.trace.find(value) {
+            Ok(at) => self.number(at as u64 + 2),
+            Err(_) => {
                 self.out.push(1);
                 self.word(value.0);
             }
@@ -92,7 +104,7 @@ impl Pack<'_> {
     }
 
     fn node(&mut self, node: &Node) {
-        let kind = match &node.kind {
+        let kind = match node.kind {
             NodeKind::Link => 0,
             NodeKind::Facets(_) => 1,
             NodeKind::Call(_) => 2,
@@ -100,16 +112,18 @@ impl Pack<'_> {
         self.out.push(kind);
         self.span(node.parent);
         self.time(node.end);
-        match &node.kind {
+        let trace = self.trace;
+        match node.kind {
             NodeKind::Link => {}
-            NodeKind::Facets(facets) => {
+            NodeKind::Facets(place) => {
+                let facets = &trace.facets[place as usize];
                 self.out.extend_from_slice(&[facets.role as u8, facets.finish.0]);
                 self.atom(facets.set.0);
                 let [a, b, c, d] = hashes(&facets.units);
                 let response = facets.response.map(|hash| hash.0);
                 self.options(&[facets.seed.map(zigzag)], &[a, b, c, d, response]);
             }
-            NodeKind::Call(candidate) => self.candidate(candidate),
+            NodeKind::Call(place) => self.candidate(&trace.calls[place as usize]),
         }
     }
 
@@ -138,8 +152,10 @@ impl Pack<'_> {
                 call.seed.map(zigzag),
                 call.sampled_ppm.map(u64::from),
             ],
-            &[a, b, c, d, call.response.map(|hash| hash.0)],
+            &[a, b, c, d],
         );
+        // The id itself is in the list at the front.
+        self.out.push(u8::from(call.response.is_some()));
     }
 
     fn content(&mut self, content: &Content) {

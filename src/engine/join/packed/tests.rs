@@ -1,7 +1,7 @@
 //! What is packed comes back.
 
 use super::*;
-use crate::engine::join::trace::{NodeKind, Trace};
+use crate::engine::join::trace::{Node, NodeKind, Trace};
 use crate::model::observation::{Grader, Role, Source};
 use crate::model::{
     Assignment, Call, Covariate, Facets, Finish, Link, Nanos, Operation, Place, SECOND, Score,
@@ -136,13 +136,26 @@ fn trace() -> impl Strategy<Value = Trace> {
             if let (true, Some(place)) = (has, links.first()) {
                 trace.add_covariate(&Covariate { place: *place, value_micro: -7 });
             }
-            for node in &mut trace.spans {
-                if let NodeKind::Call(candidate) = &mut node.kind {
-                    candidate.counted_at = counted.map(|at| at / 2);
-                }
+            for candidate in &mut trace.calls {
+                candidate.counted_at = counted.map(|at| at / 2);
             }
             trace
         })
+}
+
+/// All of a trace, its spans in order.
+fn in_order(trace: &Trace) -> String {
+    let node = |node: &Node| {
+        let own = match node.kind {
+            NodeKind::Call(at) => format!("{:?}", trace.calls[at as usize]),
+            NodeKind::Facets(at) => format!("{:?}", trace.facets[at as usize]),
+            NodeKind::Link => String::new(),
+        };
+        format!("{:?} {own}", (node.span, node.parent, node.end))
+    };
+    let nodes: Vec<String> = trace.spans.iter().map(node).collect();
+    let Trace { contents, assignments, scores, covariate, resolved_at, newest, .. } = trace;
+    format!("{nodes:?}{:?}", (contents, assignments, scores, covariate, resolved_at, newest))
 }
 
 proptest! {
@@ -150,10 +163,14 @@ proptest! {
     fn what_is_packed_comes_back(trace in trace(), cut in any::<prop::sample::Index>()) {
         let (mut atoms, mut bytes) = (Atoms::default(), Vec::new());
         pack(&trace, &mut atoms, &mut bytes);
-        let back = unpack(TraceId(77), &bytes, &atoms).expect("readable");
-        prop_assert_eq!(format!("{back:?}"), format!("{trace:?}"));
+        let mut back = Trace::default();
+        unpack(TraceId(77), &bytes, &atoms, &mut back).expect("readable");
+        prop_assert_eq!(in_order(&back), in_order(&trace));
+        let own = trace.spans.iter().filter_map(|node| trace.call_of(node)?.call.response);
+        prop_assert!(responses(&bytes).eq(own));
         let cut = cut.index(bytes.len());
-        prop_assert!(unpack(TraceId(77), &bytes[..cut], &atoms).is_err());
+        let mut half = Trace::default();
+        prop_assert!(unpack(TraceId(77), &bytes[..cut], &atoms, &mut half).is_err());
     }
 }
 

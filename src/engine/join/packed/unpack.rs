@@ -9,50 +9,65 @@ use crate::model::{
     TraceId, UnitHash, Units,
 };
 
-/// The trace of an id from its bytes.
-pub fn unpack(id: TraceId, bytes: &[u8], atoms: &Atoms) -> Result<Trace, Unreadable> {
-    let mut unpack = Unpack { bytes, atoms, trace: id, base: 0, spans: Vec::new() };
+/// The trace of an id from its bytes, into one that is empty.
+pub fn unpack(
+    id: TraceId,
+    bytes: &[u8],
+    atoms: &Atoms,
+    trace: &mut Trace,
+) -> Result<(), Unreadable> {
+    let mut unpack = Unpack { bytes, atoms, id, base: 0, trace, responses: &[] };
+    unpack.responses = unpack.front()?;
     unpack.base = unpack.word()?;
-    let mut trace = Trace { newest: unpack.base, ..Trace::default() };
-    trace.resolved_at = unpack.time()?;
+    unpack.trace.newest = unpack.base;
+    unpack.trace.resolved_at = unpack.time()?;
     let head = unpack.number()?;
     let counts = [unpack.number()?, unpack.number()?, unpack.number()?];
     if head >> 1 > bytes.len() as u64 || counts.iter().any(|count| *count > bytes.len() as u64) {
         return Err(Unreadable);
     }
-    for _ in 0..head >> 1 {
-        let span = SpanId(unpack.word()?);
-        unpack.spans.push(span);
-    }
-    for at in 0..unpack.spans.len() {
-        trace.spans.push(unpack.node(unpack.spans[at])?);
-    }
+    unpack.spans(head >> 1)?;
     for _ in 0..counts[0] {
-        trace.contents.push(unpack.content()?);
+        let content = unpack.content()?;
+        unpack.trace.contents.push(content);
     }
     for _ in 0..counts[1] {
-        trace.assignments.push(unpack.assignment()?);
+        let told = unpack.assignment()?;
+        unpack.trace.assignments.push(told);
     }
     for _ in 0..counts[2] {
-        trace.scores.push(unpack.score()?);
+        let score = unpack.score()?;
+        unpack.trace.scores.push(score);
     }
     if head & 1 == 1 {
-        trace.covariate = Some((unpack.time()?, unpack.span()?, unpack.signed()?));
+        let covariate = (unpack.time()?, unpack.span()?, unpack.signed()?);
+        unpack.trace.covariate = Some(covariate);
     }
-    unpack.bytes.is_empty().then_some(trace).ok_or(Unreadable)
+    let done = unpack.bytes.is_empty() && unpack.responses.is_empty();
+    done.then_some(()).ok_or(Unreadable)
+}
+
+/// Response ids of a packed trace's candidates; none of bytes that cannot be read.
+pub fn responses(bytes: &[u8]) -> impl Iterator<Item = UnitHash> {
+    let mut rest = bytes;
+    let count = varint::take(&mut rest).unwrap_or(0);
+    let words = rest.chunks_exact(8).take(count as usize);
+    words.map(|word| UnitHash(word.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))))
 }
 
 struct Unpack<'a> {
     bytes: &'a [u8],
     atoms: &'a Atoms,
-    trace: TraceId,
+    id: TraceId,
     base: u64,
-    spans: Vec<SpanId>,
+    trace: &'a mut Trace,
+    /// Response ids of candidates that are still to come.
+    responses: &'a [u8],
 }
 
 type Got<T> = Result<T, Unreadable>;
 
-impl Unpack<'_> {
+impl<'a> Unpack<'a> {
     fn byte(&mut self) -> Got<u8> {
         let (byte, rest) = self.bytes.split_first().ok_or(Unreadable)?;
         self.bytes = rest;
@@ -109,15 +124,50 @@ impl Unpack<'_> {
         Ok((numbers, hashes))
     }
 
+    fn front(&mut self) -> Got<&'a [u8]> {
+        let count = usize::try_from(self.number()?).map_err(|_| Unreadable)?;
+        let length = count.checked_mul(8).ok_or(Unreadable)?;
+        let (front, rest) = self.bytes.split_at_checked(length).ok_or(Unreadable)?;
+        self.bytes = rest;
+        Ok(front)
+    }
+
+    /// The next response id of the front.
+    fn response(&mut self) -> Got<UnitHash> {
+        let (word, rest) = self.responses.split_first_chunk::<8>().ok_or(Unreadable)?;
+        self.responses = rest;
+        Ok(UnitHash(u64::from_le_bytes(*word)))
+    }
+
+    fn spans(&mut self, count: u64) -> Got<()> {
+        for _ in 0..count {
+            let span = SpanId(self.word()?);
+            self.trace.spans.push(Node { span, parent: span, end: 0, kind: NodeKind::Link });
+        }
+        for at in 0..self.trace.spans.len() {
+            let node = self.node(self.trace.spans[at].span)?;
+            self.trace.spans[at] = node;
+        }
+        Ok(())
+    }
+
     fn node(&mut self, span: SpanId) -> Got<Node> {
         let kind = self.byte()?;
         let parent = self.span()?;
         let end = self.time()?;
-        let place = Place { trace: self.trace, span, parent, end };
+        let place = Place { trace: self.id, span, parent, end };
         let kind = match kind {
             0 => NodeKind::Link,
-            1 => NodeKind::Facets(Box::new(self.facets(place)?)),
-            2 => NodeKind::Call(Box::new(self.candidate(place)?)),
+            1 => {
+                let facets = self.facets(place)?;
+                self.trace.facets.push(facets);
+                NodeKind::Facets(self.trace.facets.len() as u32 - 1)
+            }
+            2 => {
+                let candidate = self.candidate(place)?;
+                self.trace.calls.push(candidate);
+                NodeKind::Call(self.trace.calls.len() as u32 - 1)
+            }
             _ => return Err(Unreadable),
         };
         Ok(Node { span, parent, end, kind })
@@ -127,7 +177,10 @@ impl Unpack<'_> {
         match self.number()? {
             0 => Ok(SpanId::NONE),
             1 => Ok(SpanId(self.word()?)),
-            place => self.spans.get(place as usize - 2).copied().ok_or(Unreadable),
+            place => {
+                let node = self.trace.spans.get(place as usize - 2);
+                node.map(|node| node.span).ok_or(Unreadable)
+            }
         }
     }
 
@@ -148,11 +201,15 @@ impl Unpack<'_> {
         let set = self.set()?;
         let (kind, finish) = (self.byte()?, self.byte()?);
         let (error, input) = (self.sym()?, self.sym()?);
-        let (numbers, [explicit, user, session, conversation, response]) = self.options()?;
+        let (numbers, [explicit, user, session, conversation]) = self.options()?;
         let [input_tokens, output, cached, cache_written, reasoning, cost_nano, ..]: [_; 9] =
             numbers;
         let [.., first_token_us, seed, sampled] = numbers;
         let estimated = finish & 128 != 0;
+        let response = match self.byte()? {
+            0 => None,
+            _ => Some(self.response()?),
+        };
         let call = Call {
             place,
             duration,
@@ -194,15 +251,15 @@ impl Unpack<'_> {
         let time = self.time()?;
         let ([ppm], [unit]) = self.options()?;
         let assigned_ppm = ppm.map(|ppm| ppm as u32);
-        let trace = Some(self.trace);
+        let trace = Some(self.id);
         Ok(Assignment { trace, span, experiment, arm, unit, source, time, assigned_ppm, service })
     }
 
     fn score(&mut self) -> Got<Score> {
         let kind = self.byte()?;
         let target = match kind & 15 {
-            0 => Target::Span(self.trace, self.span()?),
-            1 => Target::Trace(self.trace),
+            0 => Target::Span(self.id, self.span()?),
+            1 => Target::Trace(self.id),
             2 => Target::Response(UnitHash(self.word()?)),
             3 => Target::Session(UnitHash(self.word()?)),
             _ => return Err(Unreadable),

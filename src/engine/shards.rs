@@ -1,0 +1,212 @@
+//! A large map in parts that are shared until they are changed: cloning the whole costs nothing,
+//! so a snapshot can be written elsewhere while entries go on. What is changed meanwhile is copied
+//! one part at a time. Written in the order of its keys: equal maps give equal bytes.
+
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+/// Parts: copying one of a million entries takes well under a millisecond.
+const SHARDS: usize = 128;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Shards<K, V> {
+    parts: Vec<Arc<HashTable<(K, V)>>>,
+    hasher: DefaultHashBuilder,
+    len: usize,
+}
+
+// === impl Shards ===
+
+impl<K, V> Default for Shards<K, V> {
+    fn default() -> Self {
+        let parts = (0..SHARDS).map(|_| Arc::new(HashTable::new())).collect();
+        Shards { parts, hasher: DefaultHashBuilder::default(), len: 0 }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
+    /// The part of a hash. The table uses the lowest and the highest bits.
+    fn place(hash: u64) -> usize {
+        (hash >> 40) as usize % SHARDS
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        let hash = self.hasher.hash_one(key);
+        self.parts[Self::place(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
+    }
+
+    /// Whether a key is there.
+    pub fn contains_key(&self, key: &K) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The value of a key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let hash = self.hasher.hash_one(key);
+        let part = &mut self.parts[Self::place(hash)];
+        if Arc::get_mut(part).is_none() && part.find(hash, |row| row.0 == *key).is_none() {
+            return None;
+        }
+        Arc::make_mut(part).find_mut(hash, |row| row.0 == *key).map(|row| &mut row.1)
+    }
+
+    /// The value of a key, made when there is none; and whether it was made.
+    pub fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, bool) {
+        let Shards { parts, hasher, len } = self;
+        let hash = hasher.hash_one(&key);
+        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
+        match part.entry(hash, |row| row.0 == key, |row| hasher.hash_one(&row.0)) {
+            Entry::Occupied(taken) => (&mut taken.into_mut().1, false),
+            Entry::Vacant(free) => {
+                *len += 1;
+                (&mut free.insert((key, make())).into_mut().1, true)
+            }
+        }
+    }
+
+    /// Puts a value in place of the one that was there.
+    pub fn insert(&mut self, key: K, value: V) {
+        let Shards { parts, hasher, len } = self;
+        let hash = hasher.hash_one(&key);
+        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
+        match part.entry(hash, |row| row.0 == key, |row| hasher.hash_one(&row.0)) {
+            Entry::Occupied(mut taken) => taken.get_mut().1 = value,
+            Entry::Vacant(free) => {
+                *len += 1;
+                free.insert((key, value));
+            }
+        }
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let hash = self.hasher.hash_one(key);
+        let part = &mut self.parts[Self::place(hash)];
+        if Arc::get_mut(part).is_none() && part.find(hash, |row| row.0 == *key).is_none() {
+            return None;
+        }
+        let found = Arc::make_mut(part).find_entry(hash, |row| row.0 == *key).ok()?;
+        self.len -= 1;
+        Some(found.remove().0.1)
+    }
+
+    /// Takes out what `gone` says, in no order.
+    pub fn extract(&mut self, mut gone: impl FnMut(&V) -> bool) -> Vec<(K, V)> {
+        let mut out = Vec::new();
+        for part in &mut self.parts {
+            if part.iter().any(|row| gone(&row.1)) {
+                out.extend(Arc::make_mut(part).extract_if(|row| gone(&row.1)));
+            }
+        }
+        self.len -= out.len();
+        out
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.parts.iter().flat_map(|part| part.iter()).map(|row| (&row.0, &row.1))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, in the order of their keys.
+    fn sorted(&self) -> Vec<(&K, &V)>
+    where
+        K: Ord,
+    {
+        let mut list: Vec<(&K, &V)> = self.iter().collect();
+        list.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        list
+    }
+}
+
+impl<K: Hash + Eq + Clone + Ord, V: Clone + PartialEq> PartialEq for Shards<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().all(|(key, value)| other.get(key) == Some(value))
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Shards<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.parts.iter().flat_map(|part| part.iter());
+        f.debug_map().entries(all.map(|row| (&row.0, &row.1))).finish()
+    }
+}
+
+impl<K, V> Serialize for Shards<K, V>
+where
+    K: Hash + Eq + Clone + Ord + Serialize,
+    V: Clone + Serialize,
+{
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        self.sorted().serialize(out)
+    }
+}
+
+impl<'de, K, V> Deserialize<'de> for Shards<K, V>
+where
+    K: Hash + Eq + Clone + Deserialize<'de>,
+    V: Clone + Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut all = Shards::default();
+        Vec::<(K, V)>::deserialize(input)?.into_iter().for_each(|(k, v)| all.insert(k, v));
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn a_clone_stays_as_it_was(
+            before in prop::collection::vec((0u16..300, any::<u8>()), 0..200),
+            after in prop::collection::vec((0u16..300, prop::option::of(any::<u8>())), 0..200),
+        ) {
+            let (mut shards, mut plain) = (Shards::default(), BTreeMap::new());
+            for (key, value) in before {
+                shards.insert(key, value);
+                plain.insert(key, value);
+            }
+            let (kept, was) = (shards.clone(), plain.clone());
+            for (key, value) in after {
+                match value {
+                    Some(value) => {
+                        shards.insert(key, value);
+                        plain.insert(key, value);
+                    }
+                    None => prop_assert_eq!(shards.remove(&key), plain.remove(&key)),
+                }
+            }
+            let list = |shards: &Shards<u16, u8>| -> Vec<(u16, u8)> {
+                shards.sorted().into_iter().map(|row| (*row.0, *row.1)).collect()
+            };
+            prop_assert_eq!(list(&kept), was.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(list(&shards), plain.clone().into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(shards.len(), plain.len());
+            let bytes = postcard::to_stdvec(&shards).expect("bytes");
+            let back: Shards<u16, u8> = postcard::from_bytes(&bytes).expect("shards");
+            prop_assert_eq!(&back, &shards);
+            prop_assert!(shards.extract(|value| *value < 128).iter().all(|row| row.1 < 128));
+            prop_assert!(shards.iter().all(|row| *row.1 >= 128));
+        }
+    }
+}

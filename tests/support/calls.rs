@@ -1,0 +1,127 @@
+//! Observations as the load of the race gives them: 512 spans a batch in traces of four, of which
+//! the root repeats its children; each names its experiment, arm, user, conversation and response.
+
+use armspan::model::observation::{Define, Source};
+use armspan::model::settings::Experiment;
+use armspan::model::*;
+
+/// Where time begins.
+pub const BASE: Nanos = 1_795_000_000 * SECOND;
+/// Spans of a batch.
+pub const SPANS: u64 = 512;
+/// Spans of a trace.
+const TRACE: u64 = 4;
+/// Spans a second of log time.
+const RATE: u64 = 100_000;
+
+/// A stream of batches, no id twice.
+pub struct Calls {
+    units: u64,
+    next: u64,
+    sets: Vec<(SetId, FacetSet)>,
+}
+
+/// Spreads numbers over all words: distinct in, distinct out.
+pub fn mixed(mut x: u64) -> u64 {
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+impl Calls {
+    /// Of so many users.
+    pub fn new(units: u64) -> Self {
+        let set = |version: &str| {
+            let mut facets = FacetSet::default();
+            facets.set(Field::ModelRequested, Value::text("gpt-4o"));
+            facets.set(Field::ModelRevision, Value::text("gpt-4o-2024-08-06"));
+            facets.set(Field::PromptHash, Value::text(version));
+            facets.set(Field::PromptVersion, Value::text(version));
+            (canonical::set_id(&facets), facets)
+        };
+        Calls { units, next: 0, sets: vec![set("14"), set("15")] }
+    }
+
+    /// Settings with their experiment: all built-in metrics, and two of scores that mature.
+    pub fn settings() -> Settings {
+        let mut settings = Settings::default();
+        let split = [("A".to_owned(), 0.5), ("B".to_owned(), 0.5)].into();
+        let unit = Some("user".to_owned());
+        settings.experiments.insert("e".into(), Experiment { split, unit, ..Default::default() });
+        settings
+    }
+
+    /// What has to be in the log before them.
+    pub fn defines(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for name in ["e", "A", "B", "support-bot"] {
+            let define = Define::Name(Sym::of(name), name.into());
+            Observation::Define(define).encode(&mut out);
+        }
+        for (id, facets) in &self.sets {
+            Observation::Define(Define::Set(*id, facets.clone())).encode(&mut out);
+        }
+        out
+    }
+
+    /// When the next batch is.
+    pub fn now(&self) -> Nanos {
+        BASE + self.next * SECOND / RATE
+    }
+
+    /// The next batch.
+    pub fn batch(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(200 * SPANS as usize);
+        for number in self.next..self.next + SPANS {
+            self.span(number, &mut out);
+        }
+        self.next += SPANS;
+        out
+    }
+
+    fn span(&self, number: u64, out: &mut Vec<u8>) {
+        let root = number - number % TRACE;
+        let trace = TraceId(u128::from(mixed(root)) << 64 | u128::from(mixed(!root)));
+        let user = mixed(root ^ 0x55) % self.units;
+        let arm = (mixed(user) & 1) as usize;
+        let (span, above) = (SpanId(mixed(number ^ 7)), SpanId(mixed(root ^ 7)));
+        let parent = if number == root { SpanId::NONE } else { above };
+        let place = Place { trace, span, parent, end: BASE + number * SECOND / RATE };
+        let dice = mixed(number ^ 0x99);
+        let failed = dice % 50 == 0;
+        let call = Call {
+            place,
+            duration: 200_000_000 + dice % 3_000_000_000,
+            set: self.sets[arm].0,
+            error: if failed { Sym::of("rate_limit_exceeded") } else { Sym::NONE },
+            finish: Finish::STOP,
+            tokens: Tokens {
+                input: Some(300 + dice % 1_700),
+                output: Some(50 + (dice >> 20) % 450),
+                cached: Some((dice >> 40) % 1_024),
+                ..Tokens::default()
+            },
+            seed: Some(7),
+            units: Units {
+                user: Some(UnitHash(mixed(user ^ 0x77))),
+                conversation: Some(UnitHash(mixed(root ^ 0x11))),
+                ..Units::default()
+            },
+            response: Some(UnitHash(mixed(number ^ 0x33))),
+            ..Call::default()
+        };
+        Observation::Call(call).encode(out);
+        let told = Assignment {
+            trace: Some(trace),
+            span,
+            experiment: Sym::of("e"),
+            arm: Sym::of(["A", "B"][arm]),
+            unit: Some(UnitHash(mixed(user ^ 0x77))),
+            source: Source::FlagAttributes,
+            time: place.end,
+            assigned_ppm: None,
+            service: Sym::of("support-bot"),
+        };
+        Observation::Assignment(told).encode(out);
+    }
+}
