@@ -10,6 +10,28 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Bytes of the longest number.
+pub const BYTES_MAX: usize = 10;
+
+/// Writes a number into `out` and says how many bytes it has; what follows them is overwritten.
+#[inline]
+pub fn write(out: &mut [u8; BYTES_MAX], value: u64) -> usize {
+    if value < 0x80 {
+        out[0] = value as u8;
+        return 1;
+    }
+    let count = (70 - value.leading_zeros() as usize) / 7;
+    // Eight groups of seven bits side by side: halves, then quarters, then eighths are drawn apart.
+    let low = value & 0x0fff_ffff | value << 4 & 0x0fff_ffff_0000_0000;
+    let low = low & 0x0000_3fff_0000_3fff | low << 2 & 0x3fff_0000_3fff_0000;
+    let low = low & 0x007f_007f_007f_007f | low << 1 & 0x7f00_7f00_7f00_7f00;
+    let groups = (low | 0x8080_8080_8080_8080).to_le_bytes();
+    out[..8].copy_from_slice(&groups);
+    (out[8], out[9]) = ((value >> 56) as u8 | 0x80, (value >> 63) as u8);
+    out[count - 1] &= 0x7f;
+    count
+}
+
 /// Takes a number off the front; `None` when it is cut short or longer than ten bytes.
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
@@ -43,6 +65,9 @@ mod tests {
         for value in (0..64).map(|bit| 1u64 << bit).flat_map(|n| [n - 1, n, n | 1, !n]) {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
+            let mut room = [0xaa; BYTES_MAX];
+            let count = write(&mut room, value);
+            assert_eq!(room[..count], bytes, "{value:x}");
             let mut rest = &bytes[..];
             assert_eq!((take(&mut rest), rest.len()), (Some(value), 0));
             assert_eq!(take(&mut &bytes[..bytes.len() - 1]), None);

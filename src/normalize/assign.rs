@@ -5,7 +5,7 @@ use super::json;
 use super::slot::Slot;
 use super::value::Raw;
 use super::walk::{Walk, ppm};
-use crate::model::{Assignment, Nanos, Observation, Source, SpanId, Sym, TraceId};
+use crate::model::{Assignment, Nanos, Source, SpanId, Sym, TraceId};
 
 /// Experiments told by one span's tags: what is beyond is not read.
 const TAGS_MAX: usize = 32;
@@ -121,7 +121,7 @@ impl Walk<'_, '_> {
             assigned_ppm: chance.and_then(ppm),
             service: self.slot_name(gathered, Slot::CodeService),
         };
-        self.emit(&Observation::Assignment(assignment));
+        self.emit_assignment(&assignment);
         self.report.assignments += 1;
         1
     }

@@ -95,7 +95,8 @@ pub fn response_id<'a>(gathered: &Gathered<'a>) -> Option<std::borrow::Cow<'a, s
 
 /// The chance that this call was sampled, in millionths, from the tracestate or our attribute.
 pub fn sampled(span: &Span<'_>, gathered: &Gathered<'_>) -> Option<u32> {
-    let told = str::from_utf8(span.state).ok().and_then(threshold);
+    let state = Some(span.state).filter(|state| !state.is_empty());
+    let told = state.and_then(|state| threshold(str::from_utf8(state).ok()?));
     ppm(told.or_else(|| gathered.get(Slot::SampleProbability).and_then(Raw::number))?)
 }
 

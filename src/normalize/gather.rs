@@ -2,8 +2,9 @@
 //! are in the request; the struct is reused from span to span and allocates only for indexed keys.
 
 use super::dialects::{self, Target};
+use super::echo::{Echo, Means};
 use super::slot::{FACETS, SLOTS, Slot, Slots, bits};
-use super::table::{Carrier, Table};
+use super::table::{self, Carrier, Meaning, Table};
 use super::value::{Raw, Unread, key_value};
 
 /// Attributes walked of one span; what follows is not read, and counted.
@@ -68,6 +69,7 @@ pub struct Gathered<'a> {
     /// Slots that were offered a value of the wrong type.
     pub bad: Slots,
     walked: usize,
+    echo: Echo<'a>,
 }
 
 /// Slots that only take a number.
@@ -127,6 +129,32 @@ const TEXTS: Slots = bits(&[
     Slot::ErrorType,
 ]);
 
+/// What a slot takes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Any,
+    Text,
+    Count,
+    Number,
+    Whole,
+}
+
+const KINDS: [Kind; SLOTS] = {
+    let (mut kinds, mut at) = ([Kind::Any; SLOTS], 0);
+    while at < SLOTS {
+        let bit = 1 << at;
+        kinds[at] = match () {
+            () if bit & NUMBERS != 0 => Kind::Number,
+            () if bit & COUNTS != 0 => Kind::Count,
+            () if bit & WHOLE != 0 => Kind::Whole,
+            () if bit & TEXTS != 0 => Kind::Text,
+            () => Kind::Any,
+        };
+        at += 1;
+    }
+    kinds
+};
+
 impl Default for Gathered<'_> {
     fn default() -> Self {
         Gathered {
@@ -135,6 +163,7 @@ impl Default for Gathered<'_> {
             indexed: Vec::new(),
             bad: 0,
             walked: 0,
+            echo: Echo::default(),
         }
     }
 }
@@ -152,6 +181,7 @@ impl<'a> Gathered<'a> {
         self.indexed.clear();
         self.bad = 0;
         self.walked = 0;
+        self.echo.begin();
     }
 
     /// Keeps what a resource may say for its spans: never that they are calls, nor content.
@@ -183,18 +213,50 @@ impl<'a> Gathered<'a> {
             return Ok(false);
         }
         self.walked += 1;
+        match self.echo.read(body) {
+            Some(says) => self.hear(says?),
+            None => self.look_up(table, on, body)?,
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn hear(&mut self, (means, raw): (Means, Raw<'a>)) {
+        if let Means::Slot(slot, rank) = means {
+            self.put(slot, raw, rank);
+        }
+    }
+
+    fn look_up(&mut self, table: &Table, on: Carrier, body: &'a [u8]) -> Result<(), Unread> {
         let (key, value) = key_value(body)?;
-        let mut rest: &[u8] = &[];
-        let mut meanings = table.find(key);
-        if meanings.is_empty() {
-            let Some(length) = dialects::prefix(key) else { return Ok(true) };
-            meanings = table.find(&key[..length]);
-            rest = &key[length..];
+        let hash = table::hash(key);
+        if let Some(says) = self.echo.find(body, hash) {
+            self.hear(says?);
+            return Ok(());
         }
-        if meanings.is_empty() {
-            return Ok(true);
+        if let Some(meanings) = table.find(key, hash) {
+            let raw = Raw::read(value)?;
+            if let [Meaning { target: Target::Slot(slot), only: None, rank, .. }] = meanings {
+                self.echo.note(body, key, hash, Means::Slot(*slot, *rank), raw);
+            }
+            return self.take(meanings, on, &[], raw);
         }
-        let raw = Raw::read(value)?;
+        match family(table, key) {
+            Some((meanings, rest)) => self.take(meanings, on, rest, Raw::read(value)?),
+            None => {
+                self.echo.note(body, key, hash, Means::Nothing, Raw::Empty);
+                Ok(())
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        meanings: &[Meaning],
+        on: Carrier,
+        rest: &'a [u8],
+        raw: Raw<'a>,
+    ) -> Result<(), Unread> {
         for meaning in meanings.iter().filter(|meaning| meaning.only.is_none_or(|only| only == on))
         {
             match meaning.target {
@@ -205,7 +267,7 @@ impl<'a> Gathered<'a> {
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Offers a value to a slot; of several, the lowest rank wins, then the last one.
@@ -214,7 +276,7 @@ impl<'a> Gathered<'a> {
         if raw.is_blank() {
             return;
         }
-        if !fits(slot.bit(), raw) {
+        if !fits(slot, raw) {
             self.bad |= slot.bit();
             return;
         }
@@ -270,26 +332,38 @@ impl<'a> Gathered<'a> {
         self.present & slots != 0
     }
 
+    /// Which of these slots hold something.
+    pub fn present(&self, of: Slots) -> Slots {
+        self.present & of
+    }
+
+    /// What a slot holds by its number; of one that holds nothing, anything.
+    #[inline]
+    pub fn at(&self, number: u8) -> Raw<'a> {
+        self.found[usize::from(number)].0
+    }
+
     /// Members of one list.
     pub fn list(&self, family: Family) -> impl Iterator<Item = &Indexed<'a>> {
         self.indexed.iter().filter(move |item| item.family == family)
     }
 }
 
-fn fits(bit: Slots, raw: Raw<'_>) -> bool {
-    if bit & NUMBERS != 0 {
-        return raw.number().is_some();
+/// What a key with an index or a name in it means, and its rest.
+fn family<'t, 'k>(table: &'t Table, key: &'k [u8]) -> Option<(&'t [Meaning], &'k [u8])> {
+    let (prefix, rest) = key.split_at(dialects::prefix(key)?);
+    Some((table.find(prefix, table::hash(prefix))?, rest))
+}
+
+#[inline]
+fn fits(slot: Slot, raw: Raw<'_>) -> bool {
+    match KINDS[slot as usize] {
+        Kind::Any => true,
+        Kind::Text => !matches!(raw, Raw::List(_) | Raw::Map(_) | Raw::Bytes(_)),
+        Kind::Count => raw.count().is_some(),
+        Kind::Number => raw.number().is_some(),
+        Kind::Whole => raw.int().is_some(),
     }
-    if bit & COUNTS != 0 {
-        return raw.count().is_some();
-    }
-    if bit & WHOLE != 0 {
-        return raw.int().is_some();
-    }
-    if bit & TEXTS != 0 {
-        return !matches!(raw, Raw::List(_) | Raw::Map(_) | Raw::Bytes(_));
-    }
-    true
 }
 
 #[cfg(test)]

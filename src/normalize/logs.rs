@@ -149,7 +149,7 @@ fn content<'a>(
     at: At,
     time: Nanos,
 ) {
-    let item = &mut scratch.item;
+    let Scratch { item, recent, .. } = scratch;
     match event {
         b"gen_ai.system.message" => {
             item.put(Slot::SystemMessage, record.body.get("content").unwrap_or_default(), 0);
@@ -164,12 +164,13 @@ fn content<'a>(
         walk.tell(|_| understood("ignored", "content outside a span", "genai", at, event));
         return;
     };
+    let item = &*item;
     let failed = item.has(Slot::ErrorType.bit());
     let identity = Identity { gathered: item, whose: Whose::Content, failed, emitter: &[] };
     let facets = Facets {
         place: Place { trace, span, parent: SpanId::NONE, end: time },
         role: Role::Content,
-        set: walk.set(&identity),
+        set: walk.set(&identity, recent),
         units: walk.units(item),
         seed: item.get(Slot::Seed).and_then(Raw::int),
         finish: outcome::finish(item),

@@ -1,6 +1,7 @@
 //! The outer structure that traces and logs share: request → resource → scope → item.
 
 use super::gather::Gathered;
+use super::recent::Recent;
 use super::report::Malformed;
 use super::table::Carrier;
 use super::walk::Walk;
@@ -18,6 +19,8 @@ pub struct Scratch<'a> {
     pub item: Gathered<'a>,
     /// Of an event of the span at hand.
     pub event: Gathered<'a>,
+    /// Facet sets of the items before.
+    pub recent: Recent<'a>,
     /// Name of the scope at hand.
     pub emitter: &'a [u8],
 }

@@ -48,7 +48,12 @@ impl<'a> Span<'a> {
     pub fn read(body: &'a [u8], mut attribute: impl FnMut(&'a [u8])) -> Result<Self, Broken> {
         let mut span = Span { body, ..Span::default() };
         let mut cursor = Cursor::new(body);
-        while let Some((number, wire)) = cursor.field()? {
+        loop {
+            // Most of a span are its attributes, one after the other.
+            while let Some(bytes) = cursor.bytes_of(9 << 3 | 2) {
+                attribute(bytes);
+            }
+            let Some((number, wire)) = cursor.field()? else { break };
             match (number, wire) {
                 (1, Wire::Bytes(bytes)) => span.trace = bytes,
                 (2, Wire::Bytes(bytes)) => span.span = bytes,

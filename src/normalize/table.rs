@@ -5,7 +5,6 @@
 use super::dialects::{self, Target};
 use super::slot::Slot;
 use std::collections::BTreeMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Where an attribute was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,11 +30,19 @@ pub struct Meaning {
     pub only: Option<Carrier>,
 }
 
-/// Open addressing over the hash of the key: one hash and, nearly always, one comparison.
+/// One key and its meanings.
+struct Entry {
+    key: Box<[u8]>,
+    first: u32,
+    count: u32,
+}
+
+/// Open addressing over a hash of the key: nearly always one comparison.
 pub struct Table {
     meanings: Vec<Meaning>,
-    /// First meaning + 1 and how many there are; 0 is free.
-    buckets: Vec<(u32, u32)>,
+    entries: Vec<Entry>,
+    /// Entry + 1; 0 is free.
+    buckets: Vec<u32>,
 }
 
 impl Table {
@@ -58,20 +65,25 @@ impl Table {
             meaning.rank = u16::try_from(rank).unwrap_or(u16::MAX);
         }
         meanings.sort_by(|a, b| a.key.cmp(&b.key).then(a.rank.cmp(&b.rank)));
-        Table { buckets: bucket(&meanings), meanings }
+        let (mut entries, mut first) = (Vec::new(), 0);
+        for same in meanings.chunk_by(|a, b| a.key == b.key) {
+            let count = same.len() as u32;
+            entries.push(Entry { key: same[0].key.as_bytes().into(), first, count });
+            first += count;
+        }
+        Table { buckets: bucket(&entries), meanings, entries }
     }
 
-    /// What a key means.
+    /// What a key means, by its [`hash`].
     #[inline]
-    pub fn find(&self, key: &[u8]) -> &[Meaning] {
+    pub fn find(&self, key: &[u8], hash: u64) -> Option<&[Meaning]> {
         let mask = self.buckets.len() - 1;
-        let mut at = xxh3_64(key) as usize & mask;
+        let mut at = hash as usize & mask;
         loop {
-            let (first, count) = self.buckets[at];
-            let Some(first) = first.checked_sub(1) else { return &[] };
-            let found = &self.meanings[first as usize..(first + count) as usize];
-            if found[0].key.as_bytes() == key {
-                return found;
+            let number = (self.buckets[at] as usize).checked_sub(1)?;
+            let entry = &self.entries[number];
+            if *entry.key == *key {
+                return self.meanings.get(entry.first as usize..)?.get(..entry.count as usize);
             }
             at = (at + 1) & mask;
         }
@@ -93,18 +105,34 @@ fn mapped(attribute: &str, slot: Slot) -> Meaning {
     Meaning { key: key.into(), rank: 0, target: Target::Slot(slot), only }
 }
 
+/// Length and last 16 bytes tell nearly all keys apart. Only keys of ours are in the table, so
+/// nobody can fill it with keys that collide.
+#[inline]
+pub fn hash(key: &[u8]) -> u64 {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let (low, high) = match key.split_last_chunk::<8>() {
+        Some((rest, last)) => {
+            let before = rest.last_chunk::<8>().or_else(|| key.first_chunk::<8>());
+            (before.map_or(0, word), word(last))
+        }
+        None => (key.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+    };
+    let low = low ^ 0x9e37_79b9_7f4a_7c15;
+    let high = high ^ 0xd1b5_4a32_d192_ed03 ^ key.len() as u64;
+    let product = u128::from(low) * u128::from(high);
+    (product >> 64) as u64 ^ product as u64
+}
+
 /// At most a quarter of the buckets is taken, so searches end and are short.
-fn bucket(meanings: &[Meaning]) -> Vec<(u32, u32)> {
-    let mut buckets = vec![(0, 0); (meanings.len() * 4).next_power_of_two().max(4)];
+fn bucket(entries: &[Entry]) -> Vec<u32> {
+    let mut buckets = vec![0; (entries.len() * 4).next_power_of_two().max(4)];
     let mask = buckets.len() - 1;
-    let mut first = 0;
-    for same in meanings.chunk_by(|a, b| a.key == b.key) {
-        let mut at = xxh3_64(same[0].key.as_bytes()) as usize & mask;
-        while buckets[at].0 != 0 {
+    for (number, entry) in (1..).zip(entries) {
+        let mut at = hash(&entry.key) as usize & mask;
+        while buckets[at] != 0 {
             at = (at + 1) & mask;
         }
-        buckets[at] = (first + 1, same.len() as u32);
-        first += same.len() as u32;
+        buckets[at] = number;
     }
     buckets
 }
@@ -116,16 +144,15 @@ mod tests {
     #[test]
     fn finds_every_key_and_no_other() {
         let table = Table::new(&BTreeMap::new());
+        let meanings =
+            |key: &str| table.find(key.as_bytes(), hash(key.as_bytes())).unwrap_or_default();
         for dialect in dialects::ALL {
             for (key, _) in dialect.keys {
-                assert!(
-                    table.find(key.as_bytes()).iter().any(|found| &*found.key == *key),
-                    "{key}"
-                );
+                assert!(meanings(key).iter().any(|found| &*found.key == *key), "{key}");
             }
         }
-        assert!(table.find(b"gen_ai.request.modem").is_empty());
-        assert!(table.find(b"").is_empty());
+        assert!(meanings("gen_ai.request.modem").is_empty());
+        assert!(meanings("").is_empty());
     }
 
     #[test]
@@ -135,9 +162,10 @@ mod tests {
             ("user".to_owned(), vec!["tenant".to_owned(), "log.user.id".to_owned()]),
         ]);
         let table = Table::new(&rules);
-        let found = table.find(b"user.id");
+        let meanings = |key: &[u8]| table.find(key, hash(key)).expect("known");
+        let found = meanings(b"user.id");
         assert_eq!(found[0].only, Some(Carrier::Log));
         assert!(found.len() > 1 && found[0].rank < found[1].rank);
-        assert_eq!(table.find(b"service.version")[0].only, Some(Carrier::Resource));
+        assert_eq!(meanings(b"service.version")[0].only, Some(Carrier::Resource));
     }
 }

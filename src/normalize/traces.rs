@@ -134,28 +134,29 @@ fn content_events<'a>(
 
 fn tell_call<'a>(
     walk: &mut Walk<'_, '_>,
-    scratch: &Scratch<'a>,
+    scratch: &mut Scratch<'a>,
     span: &Span<'a>,
     place: Place,
     operation: Operation,
     streamed: Streamed,
     verdict: &Verdict<'a>,
 ) {
-    let item = &scratch.item;
+    let Scratch { item, recent, emitter, .. } = scratch;
+    let (item, emitter) = (&*item, *emitter);
     let mut class = std::mem::take(&mut walk.class);
     let failed = outcome::error(span, item, &mut class);
     let streaming = call::is_streaming(item, streamed);
     let whose = Whose::Call(operation);
-    let identity = Identity { gathered: item, whose, failed, emitter: scratch.emitter };
+    let identity = Identity { gathered: item, whose, failed, emitter };
     let call = Call {
         place,
         duration: span.end.saturating_sub(span.start),
-        set: walk.set(&identity),
+        set: walk.set(&identity, recent),
         operation,
         error: if failed { walk.name(&class) } else { Sym::NONE },
         finish: outcome::finish(item),
         streaming,
-        tokens: call::tokens(item, streaming, scratch.emitter),
+        tokens: call::tokens(item, streaming, emitter),
         cost_nano: call::cost(item, failed),
         first_token_us: if streaming { call::first_token(span, item, streamed) } else { None },
         seed: item.get(Slot::Seed).and_then(Raw::int),
@@ -164,7 +165,7 @@ fn tell_call<'a>(
         sampled_ppm: call::sampled(span, item),
         input: walk.slot_name(item, Slot::InputHash),
     };
-    walk.emit(&Observation::Call(call));
+    walk.emit_call(&call);
     walk.report.calls += 1;
     let told = Told { trace: place.trace, span: place.span, time: place.end };
     walk.assign_told(item, told, |_| true);
@@ -219,18 +220,19 @@ fn reason(verdict: &Verdict<'_>) -> String {
 
 fn tell_other<'a>(
     walk: &mut Walk<'_, '_>,
-    scratch: &Scratch<'a>,
+    scratch: &mut Scratch<'a>,
     span: &Span<'a>,
     place: Place,
     role: Role,
     verdict: &Verdict<'a>,
 ) {
-    let (item, resource) = (&scratch.item, &scratch.resource);
+    let Scratch { item, resource, recent, .. } = scratch;
+    let (item, resource) = (&*item, &*resource);
     let identity = Identity { gathered: item, whose: whose(role), failed: false, emitter: &[] };
     let facets = Facets {
         place,
         role,
-        set: walk.set(&identity),
+        set: walk.set(&identity, recent),
         units: walk.units(item),
         seed: item.get(Slot::Seed).and_then(Raw::int),
         finish: Finish::default(),

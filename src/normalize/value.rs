@@ -2,7 +2,7 @@
 //! came inside one. Lossless coercions live here; what does not fit gives `None`.
 
 use super::json;
-use super::wire::{Broken, Cursor, Wire};
+use super::wire::{Broken, Cursor, Wire, only_bytes};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
@@ -57,6 +57,17 @@ impl From<Broken> for Unread {
 /// Key and undecoded AnyValue of a KeyValue.
 #[inline]
 pub fn key_value(body: &[u8]) -> Result<(&[u8], &[u8]), Broken> {
+    // As every SDK writes it: a key below 128 bytes, then a value, and nothing else.
+    if let [0x0a, length @ 0..0x80, rest @ ..] = body
+        && let Some((key, rest)) = rest.split_at_checked(usize::from(*length))
+        && let Some(value) = only_bytes(rest, 0x12)
+    {
+        return Ok((key, value));
+    }
+    any_key_value(body)
+}
+
+fn any_key_value(body: &[u8]) -> Result<(&[u8], &[u8]), Broken> {
     let (mut key, mut value) = (&[][..], &[][..]);
     let mut cursor = Cursor::new(body);
     while let Some((number, wire)) = cursor.field()? {
@@ -88,6 +99,13 @@ impl<'a> Raw<'a> {
     /// Decodes an AnyValue one level deep.
     #[inline]
     pub fn read(body: &'a [u8]) -> Result<Self, Unread> {
+        if let Some(text) = only_bytes(body, 0x0a) {
+            return Ok(Raw::Text(str::from_utf8(text).map_err(|_| Unread::Utf8)?));
+        }
+        Raw::read_any(body)
+    }
+
+    fn read_any(body: &'a [u8]) -> Result<Self, Unread> {
         let mut cursor = Cursor::new(body);
         let mut value = Raw::Empty;
         while let Some((number, wire)) = cursor.field()? {
@@ -116,6 +134,16 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// Whether it is the same to the bit; cheap when both stand at one place.
+    #[inline]
+    pub fn is_same(self, other: Raw<'_>) -> bool {
+        match (self, other) {
+            (Raw::Text(one), Raw::Text(two)) => std::ptr::eq(one, two) || one == two,
+            (Raw::Double(one), Raw::Double(two)) => one.to_bits() == two.to_bits(),
+            (one, two) => one == two,
+        }
+    }
+
     /// Whether it says nothing: null, empty text, empty list.
     pub fn is_blank(self) -> bool {
         match self {
@@ -128,7 +156,18 @@ impl<'a> Raw<'a> {
     }
 
     /// As a text: JSON quotes taken off, numbers in their canonical spelling, blanks absent.
+    #[inline]
     pub fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            // No blank, no JSON and nothing that a scrubber left begins like this.
+            Raw::Text(text) if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) => {
+                Some(Cow::Borrowed(text))
+            }
+            other => other.any_text(),
+        }
+    }
+
+    fn any_text(self) -> Option<Cow<'a, str>> {
         let text = match self {
             Raw::Text(text) => json::string(text).unwrap_or(Cow::Borrowed(text)),
             Raw::Json(raw) if raw.starts_with('"') => json::string(raw)?,

@@ -4,12 +4,16 @@ use super::Normalizer;
 use super::facets::{Identity, Whose};
 use super::gather::Gathered;
 use super::memo::Fresh;
+use super::recall::Recall;
+use super::recent::Recent;
 use super::report::{Report, Times, Understood, Witness};
 use super::slot::Slot;
 use super::table::Carrier;
 use super::value::{NAME_BYTES_MAX, Raw, Unread, cut};
 use crate::model::canonical::set_id;
-use crate::model::{Batch, Define, Field, Observation, Reject, SetId, Sym, UnitHash, Units, Value};
+use crate::model::{
+    Assignment, Batch, Call, Define, Field, Observation, Reject, SetId, Sym, UnitHash, Units, Value,
+};
 use crate::model::{FacetSet, Nanos, SpanId, TraceId};
 
 /// Bytes of definitions that one request may add; beyond them calls have no facet set, counted.
@@ -36,6 +40,8 @@ pub struct Walk<'n, 'o> {
     /// Class of the error of the call at hand; reused.
     pub class: String,
     fresh: Fresh,
+    names: Recall,
+    units: Recall,
     identity: Vec<u8>,
     defines_before: usize,
 }
@@ -58,6 +64,8 @@ impl<'n, 'o> Walk<'n, 'o> {
             witness,
             class: String::new(),
             fresh: Fresh::default(),
+            names: Recall::default(),
+            units: Recall::default(),
             identity: Vec::new(),
         }
     }
@@ -68,17 +76,33 @@ impl<'n, 'o> Walk<'n, 'o> {
         self.batch.count += 1;
     }
 
+    /// Appends a call.
+    pub fn emit_call(&mut self, call: &Call) {
+        call.encode(&mut self.batch.observations);
+        self.batch.count += 1;
+    }
+
+    /// Appends an assignment.
+    pub fn emit_assignment(&mut self, assignment: &Assignment) {
+        assignment.encode(&mut self.batch.observations);
+        self.batch.count += 1;
+    }
+
     /// The symbol of a name, cut at its limit; defined when the log may not know it.
     pub fn name(&mut self, text: &str) -> Sym {
-        let text = cut(text.trim(), NAME_BYTES_MAX);
-        let sym = Sym::of(text);
-        if !sym.is_none()
-            && !self.normalizer.memo.knows(sym)
-            && self.fresh.names.insert(sym, ()).is_none()
-        {
-            self.batch.define(&Define::Name(sym, text.into()));
-        }
-        sym
+        let Walk { names, fresh, batch, normalizer, .. } = self;
+        // A name that this request said before is known or defined.
+        Sym(names.hash(text, |text| {
+            let text = cut(text.trim(), NAME_BYTES_MAX);
+            let sym = Sym::of(text);
+            if !sym.is_none()
+                && !normalizer.memo.knows(sym)
+                && fresh.names.insert(sym, ()).is_none()
+            {
+                batch.define(&Define::Name(sym, text.into()));
+            }
+            sym.0
+        }))
     }
 
     /// The symbol of a slot's text.
@@ -87,12 +111,16 @@ impl<'n, 'o> Walk<'n, 'o> {
     }
 
     /// The keyed hash of a slot's text.
-    pub fn slot_unit(&self, gathered: &Gathered<'_>, slot: Slot) -> Option<UnitHash> {
-        gathered.get(slot).and_then(Raw::text).map(|id| self.normalizer.unit(&id))
+    pub fn slot_unit(&mut self, gathered: &Gathered<'_>, slot: Slot) -> Option<UnitHash> {
+        gathered.get(slot).and_then(Raw::text).map(|id| self.unit(&id))
+    }
+
+    fn unit(&mut self, id: &str) -> UnitHash {
+        UnitHash(self.units.hash(id, |id| self.normalizer.unit(id).0))
     }
 
     /// All units of a span or record.
-    pub fn units(&self, gathered: &Gathered<'_>) -> Units {
+    pub fn units(&mut self, gathered: &Gathered<'_>) -> Units {
         Units {
             explicit: self.slot_unit(gathered, Slot::Unit),
             user: self.slot_unit(gathered, Slot::User),
@@ -102,10 +130,22 @@ impl<'n, 'o> Walk<'n, 'o> {
     }
 
     /// The facet set; made canonical only when its raw bytes were never seen.
-    pub fn set(&mut self, identity: &Identity<'_, '_>) -> SetId {
+    pub fn set<'a>(&mut self, identity: &Identity<'_, 'a>, recent: &mut Recent<'a>) -> SetId {
         if !identity.is_worth_it() {
             return SetId::default();
         }
+        if let Some(id) = recent.find(identity) {
+            return id;
+        }
+        let id = self.hashed_set(identity);
+        // Nothing may also mean that there was no room for its definition: that is counted.
+        if id != SetId::default() {
+            recent.note(identity, id);
+        }
+        id
+    }
+
+    fn hashed_set(&mut self, identity: &Identity<'_, '_>) -> SetId {
         self.identity.clear();
         identity.feed(&mut self.identity);
         let memo = &self.normalizer.memo;

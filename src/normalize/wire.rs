@@ -28,13 +28,36 @@ impl<'a> Cursor<'a> {
         Cursor(bytes)
     }
 
+    /// The next field when it is a length-delimited one that begins with this byte and is below
+    /// 16 KiB; otherwise nothing is taken.
+    #[inline(always)]
+    pub fn bytes_of(&mut self, key: u8) -> Option<&'a [u8]> {
+        let (length, rest) = match *self.0 {
+            [first, length, ref rest @ ..] if first == key && length < 0x80 => {
+                (usize::from(length), rest)
+            }
+            [first, low, high, ref rest @ ..] if first == key && high < 0x80 => {
+                (usize::from(low & 0x7f) | usize::from(high) << 7, rest)
+            }
+            _ => return None,
+        };
+        let (head, tail) = rest.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
     /// The next field's number and value; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub fn field(&mut self) -> Result<Option<(u64, Wire<'a>)>, Broken> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let key = u32::try_from(self.varint()?).map_err(|_| Broken)?;
+        // Nearly all numbers of fields are below 16.
+        let key = match self.0.split_first() {
+            None => return Ok(None),
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.0 = rest;
+                u32::from(byte)
+            }
+            Some(_) => u32::try_from(self.varint()?).map_err(|_| Broken)?,
+        };
         let value = match key & 7 {
             0 => Wire::Varint(self.varint()?),
             1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
@@ -51,15 +74,28 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Broken> {
+        match *self.0 {
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(byte))
+            }
+            [low, high, ref rest @ ..] if high < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Broken> {
         let mut value = 0;
-        for at in 0..10 {
-            let byte = *self.0.get(at).ok_or(Broken)?;
+        for (at, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * at);
-            if byte < 0x80 {
+            if *byte < 0x80 {
                 // The tenth byte has room for one bit.
-                if at == 9 && byte > 1 {
+                if at == 9 && *byte > 1 {
                     return Err(Broken);
                 }
                 self.0 = &self.0[at + 1..];
@@ -69,18 +105,33 @@ impl<'a> Cursor<'a> {
         Err(Broken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Broken> {
         let (head, tail) = self.0.split_at_checked(length).ok_or(Broken)?;
         self.0 = tail;
         Ok(head)
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
         let (head, tail) = self.0.split_first_chunk().ok_or(Broken)?;
         self.0 = tail;
         Ok(*head)
+    }
+}
+
+/// The bytes of a message that is nothing but one length-delimited field.
+#[inline(always)]
+pub fn only_bytes(body: &[u8], key: u8) -> Option<&[u8]> {
+    match *body {
+        [first, length, ref bytes @ ..] if first == key && length < 0x80 => {
+            (bytes.len() == usize::from(length)).then_some(bytes)
+        }
+        [first, low, high, ref bytes @ ..] if first == key && high < 0x80 => {
+            let length = usize::from(low & 0x7f) | usize::from(high) << 7;
+            (bytes.len() == length).then_some(bytes)
+        }
+        _ => None,
     }
 }
 

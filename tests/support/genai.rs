@@ -60,11 +60,8 @@ pub fn request(number: u64, now: u64) -> Vec<u8> {
         ..InstrumentationScope::default()
     };
     let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }];
-    let resource_spans = ResourceSpans {
-        resource: Some(resource),
-        scope_spans,
-        ..ResourceSpans::default()
-    };
+    let resource_spans =
+        ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() };
     ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec()
 }
 

@@ -1,0 +1,62 @@
+//! Room in which one observation is written before it is appended as a whole: its bytes are
+//! counted once and not one by one.
+
+use crate::model::observation::Place;
+use crate::model::varint;
+
+/// More than the longest observation without texts has: a call with all its numbers.
+const BYTES: usize = 256;
+
+/// One observation in the making.
+pub struct Room {
+    bytes: [u8; BYTES],
+    length: usize,
+}
+
+impl Room {
+    /// Of an observation with this tag.
+    #[inline]
+    pub fn new(tag: u8) -> Room {
+        let mut room = Room { bytes: [0; BYTES], length: 1 };
+        room.bytes[0] = tag;
+        room
+    }
+
+    /// Bytes as they are.
+    #[inline]
+    pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.length..][..N].copy_from_slice(&bytes);
+        self.length += N;
+    }
+
+    /// A number in groups of seven bits.
+    #[inline]
+    pub fn varint(&mut self, value: u64) {
+        if let Some(room) = self.bytes[self.length..].first_chunk_mut() {
+            self.length += varint::write(room, value);
+        }
+    }
+
+    /// Where a span stands.
+    #[inline]
+    pub fn place(&mut self, place: &Place) {
+        self.put(place.trace.0.to_le_bytes());
+        self.put(place.span.0.to_le_bytes());
+        self.put(place.parent.0.to_le_bytes());
+        self.put(place.end.to_le_bytes());
+    }
+
+    /// A mask of which are present, then those.
+    #[inline]
+    pub fn options<const N: usize>(&mut self, values: [Option<u64>; N]) {
+        let bit = |at: usize| u64::from(values[at].is_some()) << at;
+        self.varint((0..N).fold(0, |mask, at| mask | bit(at)));
+        values.into_iter().flatten().for_each(|value| self.varint(value));
+    }
+
+    /// Appends it.
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.length]);
+    }
+}
