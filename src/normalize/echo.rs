@@ -46,8 +46,16 @@ pub enum Means {
     Slot(Slot, u16),
 }
 
-/// What an attribute says; none when it is not known from before.
-pub type Says<'a> = Option<Result<(Means, Raw<'a>), Unread>>;
+/// How an attribute was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Read {
+    /// Its meaning and value are [`Echo::said`].
+    Here,
+    /// Its key is not known from before.
+    Unknown,
+    /// Its value cannot be read.
+    Unread(Unread),
+}
 
 const NONE: Said<'static> = Said {
     body: &[],
@@ -72,40 +80,56 @@ impl<'a> Echo<'a> {
         self.at = START;
     }
 
-    /// What an attribute says, when one with its key came after the same one before.
-    #[inline]
-    pub fn read(&mut self, body: &'a [u8]) -> Says<'a> {
-        self.read_at(self.places[self.at].next, body)
+    /// Reads an attribute, when one with its key came after the same one before.
+    #[inline(always)]
+    pub fn read(&mut self, body: &'a [u8]) -> Read {
+        self.read_at(usize::from(self.places[self.at].next), body)
     }
 
     /// The same in whatever order they came. `hash` is that of its key.
-    pub fn find(&mut self, body: &'a [u8], hash: u64) -> Says<'a> {
+    pub fn find(&mut self, body: &'a [u8], hash: u64) -> Read {
         let (before, place) = (self.at, self.by_hash[hash as usize % HASHES]);
-        let says = self.read_at(place, body);
-        if says.is_some() {
+        let read = self.read_at(usize::from(place), body);
+        if read != Read::Unknown {
             self.places[before].next = place;
         }
-        says
+        read
     }
 
-    #[inline]
-    fn read_at(&mut self, place: u8, body: &'a [u8]) -> Says<'a> {
-        let said = self.places.get_mut(usize::from(place))?;
-        if !said.moves && said.body == body {
-            self.at = usize::from(place);
-            return Some(Ok((said.means, said.raw)));
+    /// Meaning and value of the attribute that was read last.
+    #[inline(always)]
+    pub fn said(&self) -> (Means, Raw<'a>) {
+        let said = &self.places[self.at];
+        (said.means, said.raw)
+    }
+
+    #[inline(always)]
+    fn read_at(&mut self, place: usize, body: &'a [u8]) -> Read {
+        let Some(said) = self.places.get(place) else { return Read::Unknown };
+        if !said.moves && said.body == body && place != START {
+            self.at = place;
+            return Read::Here;
         }
-        let head = said.body.get(..usize::from(said.head)).filter(|head| !head.is_empty())?;
-        let value = only_bytes(body.strip_prefix(head)?, 0x12)?;
-        self.at = usize::from(place);
+        self.read_value(place, body)
+    }
+
+    /// The value of an attribute whose key may be that of a place.
+    fn read_value(&mut self, place: usize, body: &'a [u8]) -> Read {
+        let said = &mut self.places[place];
+        let head = said.body.get(..usize::from(said.head)).filter(|head| !head.is_empty());
+        let rest = head.and_then(|head| body.strip_prefix(head));
+        let Some(value) = rest.and_then(|rest| only_bytes(rest, 0x12)) else {
+            return Read::Unknown;
+        };
+        self.at = place;
         // A user is the same in all spans of a trace.
         if said.means != Means::Nothing && said.body != body {
             match Raw::read(value) {
                 Ok(raw) => (said.body, said.raw, said.moves) = (body, raw, true),
-                Err(unread) => return Some(Err(unread)),
+                Err(unread) => return Read::Unread(unread),
             }
         }
-        Some(Ok((said.means, said.raw)))
+        Read::Here
     }
 
     /// Remembers an attribute that was read another way. `hash` is that of its key.
@@ -133,6 +157,22 @@ mod tests {
 
     const USER: Means = Means::Slot(Slot::User, 1);
 
+    impl<'a> Echo<'a> {
+        fn hears(&mut self, body: &'a [u8]) -> Result<(Means, Raw<'a>), Read> {
+            match self.read(body) {
+                Read::Here => Ok(self.said()),
+                other => Err(other),
+            }
+        }
+
+        fn finds(&mut self, body: &'a [u8], hash: u64) -> Result<(Means, Raw<'a>), Read> {
+            match self.find(body, hash) {
+                Read::Here => Ok(self.said()),
+                other => Err(other),
+            }
+        }
+    }
+
     /// An attribute with a text.
     fn attribute(key: &str, value: &[u8]) -> &'static [u8] {
         let any = [&[0x0a, value.len() as u8], value].concat();
@@ -145,19 +185,20 @@ mod tests {
         let mut echo = Echo::default();
         let (one, two) = (attribute("a.user", b"x"), attribute("a.user", b"y"));
         let (other, bad) = (attribute("b.user", b"x"), attribute("a.user", b"\xff"));
-        assert!(echo.read(one).is_none());
+        assert_eq!(echo.hears(one), Err(Read::Unknown));
         echo.note(one, b"a.user", 5, USER, Raw::Text("x"));
         for _ in 0..2 {
             for (body, raw) in [(one, "x"), (two, "y"), (two, "y"), (one, "x")] {
                 echo.begin();
-                assert_eq!(echo.read(body), Some(Ok((USER, Raw::Text(raw)))));
+                assert_eq!(echo.hears(body), Ok((USER, Raw::Text(raw))));
             }
             for body in [other, &two[..two.len() - 1], &[]] {
                 echo.begin();
-                assert!(echo.read(body).is_none() && echo.find(body, 5).is_none());
+                assert_eq!(echo.hears(body), Err(Read::Unknown));
+                assert_eq!(echo.finds(body, 5), Err(Read::Unknown));
             }
             echo.begin();
-            assert_eq!(echo.read(bad), Some(Err(Unread::Utf8)));
+            assert_eq!(echo.hears(bad), Err(Read::Unread(Unread::Utf8)));
         }
     }
 
@@ -167,20 +208,20 @@ mod tests {
         let bodies: Vec<_> = (0..150).map(|n| attribute(&format!("key{n:03}"), b"v")).collect();
         for _ in 0..2 {
             for (n, body) in bodies.iter().enumerate() {
-                if echo.find(body, n as u64).is_none() {
+                if echo.find(body, n as u64) == Read::Unknown {
                     echo.note(body, &body[2..8], n as u64, USER, Raw::Text("v"));
                 }
             }
         }
         echo.begin();
         for n in [149, 140, 148, 140, 149] {
-            assert_eq!(echo.find(bodies[n], n as u64), Some(Ok((USER, Raw::Text("v")))));
+            assert_eq!(echo.finds(bodies[n], n as u64), Ok((USER, Raw::Text("v"))));
         }
         echo.begin();
         for n in [149, 140] {
-            assert_eq!(echo.read(bodies[n]), Some(Ok((USER, Raw::Text("v")))), "{n}");
+            assert_eq!(echo.hears(bodies[n]), Ok((USER, Raw::Text("v"))), "{n}");
         }
-        assert!(echo.read(bodies[141]).is_none());
+        assert_eq!(echo.hears(bodies[141]), Err(Read::Unknown));
     }
 
     #[test]
@@ -190,12 +231,12 @@ mod tests {
         echo.note(one, b"z", 5, Means::Nothing, Raw::Empty);
         for body in [one, two] {
             echo.begin();
-            assert_eq!(echo.read(body), Some(Ok((Means::Nothing, Raw::Empty))));
+            assert_eq!(echo.hears(body), Ok((Means::Nothing, Raw::Empty)));
         }
         let mut echo = Echo::default();
         let turned: &[u8] = b"\x12\x03\x0a\x01x\x0a\x01z";
         echo.note(turned, b"z", 5, USER, Raw::Text("x"));
         echo.begin();
-        assert!(echo.read(turned).is_none());
+        assert_eq!(echo.hears(turned), Err(Read::Unknown));
     }
 }

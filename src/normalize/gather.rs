@@ -2,8 +2,8 @@
 //! are in the request; the struct is reused from span to span and allocates only for indexed keys.
 
 use super::dialects::{self, Target};
-use super::echo::{Echo, Means};
-use super::slot::{FACETS, SLOTS, Slot, Slots, bits};
+use super::echo::{Echo, Means, Read};
+use super::slot::{self, FACETS, SLOTS, Slot, Slots, bits};
 use super::table::{self, Carrier, Meaning, Table};
 use super::value::{Raw, Unread, key_value};
 
@@ -214,25 +214,31 @@ impl<'a> Gathered<'a> {
         }
         self.walked += 1;
         match self.echo.read(body) {
-            Some(says) => self.hear(says?),
-            None => self.look_up(table, on, body)?,
+            Read::Here => self.hear(),
+            Read::Unknown => self.look_up(table, on, body)?,
+            Read::Unread(unread) => return Err(unread),
         }
         Ok(true)
     }
 
-    #[inline]
-    fn hear(&mut self, (means, raw): (Means, Raw<'a>)) {
-        if let Means::Slot(slot, rank) = means {
+    #[inline(always)]
+    fn hear(&mut self) {
+        if let (Means::Slot(slot, rank), raw) = self.echo.said() {
             self.put(slot, raw, rank);
         }
     }
 
+    #[inline(never)]
     fn look_up(&mut self, table: &Table, on: Carrier, body: &'a [u8]) -> Result<(), Unread> {
         let (key, value) = key_value(body)?;
         let hash = table::hash(key);
-        if let Some(says) = self.echo.find(body, hash) {
-            self.hear(says?);
-            return Ok(());
+        match self.echo.find(body, hash) {
+            Read::Here => {
+                self.hear();
+                return Ok(());
+            }
+            Read::Unknown => {}
+            Read::Unread(unread) => return Err(unread),
         }
         if let Some(meanings) = table.find(key, hash) {
             let raw = Raw::read(value)?;
@@ -277,13 +283,13 @@ impl<'a> Gathered<'a> {
             return;
         }
         if !fits(slot, raw) {
-            self.bad |= slot.bit();
+            self.bad |= slot::BITS[slot as usize];
             return;
         }
-        let held = &mut self.found[slot as usize];
-        if self.present & slot.bit() == 0 || rank <= held.1 {
+        let (held, bit) = (&mut self.found[slot as usize], slot::BITS[slot as usize]);
+        if self.present & bit == 0 || rank <= held.1 {
             *held = (raw, rank);
-            self.present |= slot.bit();
+            self.present |= bit;
         }
     }
 

@@ -129,6 +129,16 @@ slots! {
 pub const SLOTS: usize = ALL.len();
 const _: () = assert!(SLOTS <= Slots::BITS as usize);
 
+/// The bit of each slot: looked up where a shift by a number would be made anew each time.
+pub const BITS: [Slots; SLOTS] = {
+    let (mut all, mut at) = ([0; SLOTS], 0);
+    while at < SLOTS {
+        all[at] = 1 << at;
+        at += 1;
+    }
+    all
+};
+
 /// Facet slots with their field.
 pub const FACETS: [(Slot, Field); 31] = [
     (Slot::Provider, Field::ModelProvider),

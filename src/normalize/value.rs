@@ -145,6 +145,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Whether it says nothing: null, empty text, empty list.
+    #[inline]
     pub fn is_blank(self) -> bool {
         match self {
             Raw::Empty => true,

@@ -177,6 +177,7 @@ impl<'n, 'o> Walk<'n, 'o> {
     }
 
     /// Gathers one attribute of a span or record.
+    #[inline]
     pub fn attribute<'a>(
         &mut self,
         gathered: &mut Gathered<'a>,
