@@ -26,7 +26,7 @@ struct Still {
 
 impl Log for Still {
     fn append(&self, _stamp: Nanos, _body: Body) -> Appended {
-        Box::pin(std::future::ready(Err(Refused::Closing)))
+        Appended::known(Err(Refused::Closing))
     }
 
     fn depth(&self) -> (Position, u64) {

@@ -40,7 +40,7 @@ impl Log for Metered {
     fn append(&self, stamp: Nanos, body: Body) -> Appended {
         if let Body::Batch(bytes) = &body {
             if !self.quota.has_room() {
-                return Box::pin(std::future::ready(Err(Refused::Quota)));
+                return Appended::known(Err(Refused::Quota));
             }
             self.quota.charge(bytes.len() as u64, 0);
         }

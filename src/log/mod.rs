@@ -23,7 +23,7 @@ pub use entries::{Entries, Lost};
 pub use queue::{Next, Tail};
 pub use trim::Keep;
 
-use crate::model::{Appended, Body, Log, Meter, Nanos, Position, Refused};
+use crate::model::{Appended, Body, Log, Meter, Nanos, Position};
 use accepted::Accepted;
 use entries::End;
 use files::Files;
@@ -305,11 +305,7 @@ impl LocalLog {
 
 impl Log for LocalLog {
     fn append(&self, stamp: Nanos, body: Body) -> Appended {
-        match self.owner.shared.push(stamp, body) {
-            // A writer that is gone without an answer kept nothing.
-            Ok(answer) => Box::pin(async move { answer.await.unwrap_or(Err(Refused::Closing)) }),
-            Err(why) => Box::pin(std::future::ready(Err(why))),
-        }
+        self.owner.shared.push(stamp, body).unwrap_or_else(|why| Appended::known(Err(why)))
     }
 
     fn depth(&self) -> (Position, u64) {

@@ -3,12 +3,12 @@
 
 use super::Config;
 use super::frame::PAYLOAD_BYTES_MAX;
-use crate::model::{Body, Entry, Meter, Nanos, Position, Refused};
+use crate::model::log::Promise;
+use crate::model::{Appended, Body, Entry, Meter, Nanos, Position, Refused};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
 /// What an entry costs besides its payload: a flood of empty ones is bounded too.
 pub const ENTRY_OVERHEAD: u64 = 64;
@@ -18,7 +18,7 @@ pub struct Waiting {
     /// The entry.
     pub entry: Entry,
     /// Told when it is durable, or why not.
-    pub answer: oneshot::Sender<Result<Position, Refused>>,
+    pub answer: Promise,
 }
 
 /// Shared by all handles, the writer thread and the tail.
@@ -103,13 +103,13 @@ impl Shared {
     }
 
     /// Queues an entry, or says why not.
-    pub fn push(&self, stamp: Nanos, body: Body) -> Result<Answer, Refused> {
+    pub fn push(&self, stamp: Nanos, body: Body) -> Result<Appended, Refused> {
         let cost = cost(&body);
         debug_assert!(cost < PAYLOAD_BYTES_MAX as u64, "requests are bounded far below");
         if cost > PAYLOAD_BYTES_MAX as u64 {
             return Err(Refused::Busy);
         }
-        let (answer, result) = oneshot::channel();
+        let (answer, result) = Appended::promised();
         let mut state = self.state();
         if state.failed {
             return Err(Refused::Failed);
@@ -129,9 +129,9 @@ impl Shared {
         Ok(result)
     }
 
-    /// Everything that waits, with the next position. Blocks while there is nothing; `None`
-    /// when nothing will come any more.
-    pub fn take_group(&self) -> Option<(Position, Vec<Waiting>)> {
+    /// Puts everything that waits into `group`, which is empty, and says the next position. Blocks
+    /// while there is nothing; `None` when nothing will come any more.
+    pub fn take_group(&self, group: &mut Vec<Waiting>) -> Option<Position> {
         let mut state = self.state();
         while state.waiting.is_empty() {
             if state.closing {
@@ -139,13 +139,18 @@ impl Shared {
             }
             state = self.work.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
-        Some((state.next, std::mem::take(&mut state.waiting)))
+        std::mem::swap(&mut state.waiting, group);
+        Some(state.next)
     }
 
-    /// Hands durable entries on and answers those who wait.
-    pub fn publish(&self, first: Position, group: impl Iterator<Item = Waiting>) {
+    /// Hands durable entries on and answers those who wait; `answers` is room for that.
+    pub fn publish(
+        &self,
+        first: Position,
+        group: impl Iterator<Item = Waiting>,
+        answers: &mut Vec<(Position, Promise)>,
+    ) {
         let mut state = self.state();
-        let mut answers = Vec::new();
         for (position, waiting) in (first..).zip(group) {
             state.tail.push_back((position, waiting.entry));
             answers.push((position, waiting.answer));
@@ -153,9 +158,9 @@ impl Shared {
         }
         drop(state);
         self.durable.notify_one();
-        for (position, answer) in answers {
+        for (position, answer) in answers.drain(..) {
             // The client may be gone; its entry is durable all the same.
-            let _ = answer.send(Ok(position));
+            answer.tell(Ok(position));
         }
     }
 
@@ -163,7 +168,7 @@ impl Shared {
     pub fn refuse(&self, group: impl Iterator<Item = Waiting>, why: Refused) {
         for waiting in group {
             self.free(cost(&waiting.entry.body));
-            let _ = waiting.answer.send(Err(why));
+            waiting.answer.tell(Err(why));
         }
     }
 
@@ -178,9 +183,6 @@ impl Shared {
         self.held.fetch_sub(cost, Relaxed);
     }
 }
-
-/// Resolves when an entry is durable or refused.
-pub type Answer = oneshot::Receiver<Result<Position, Refused>>;
 
 fn cost(body: &Body) -> u64 {
     let payload = match body {

@@ -5,7 +5,7 @@ mod damage;
 use super::files::Faults;
 use super::frame::{self, HEADER, Header};
 use super::*;
-use crate::model::Entry;
+use crate::model::{Entry, Refused};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;

@@ -11,6 +11,7 @@ use super::queue::{Shared, Waiting};
 use super::segments;
 use super::trailer::{self, TRAILER};
 use crate::fail;
+use crate::model::log::Promise;
 use crate::model::meter::Disk;
 use crate::model::{Position, Refused};
 use std::fs::File;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of frames that are collected before they are given to the system.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Entries of a group for which there is always room.
+const KEPT_MAX: usize = 1 << 10;
 const FREE_CHECK: Duration = Duration::from_secs(1);
 
 /// State of the writer thread.
@@ -32,6 +35,7 @@ pub struct Writer {
     current: Option<Current>,
     preparer: Preparer,
     buffer: Vec<u8>,
+    answers: Vec<(Position, Promise)>,
     free_checked: Option<Instant>,
 }
 
@@ -72,31 +76,36 @@ impl Writer {
             current,
             preparer,
             buffer: Vec::new(),
+            answers: Vec::new(),
             free_checked: None,
         })
     }
 
     /// Writes groups until the log is closed or a sync failed.
     pub fn run(mut self) {
-        while let Some((first, group)) = self.shared.take_group() {
-            if self.group(first, group) == Err(Refused::Failed) {
+        let shared = self.shared.clone();
+        let mut group = Vec::new();
+        while let Some(first) = shared.take_group(&mut group) {
+            if self.group(first, &mut group) == Err(Refused::Failed) {
                 break;
             }
+            // A flood is over some time.
+            group.shrink_to(KEPT_MAX);
+            self.answers.shrink_to(KEPT_MAX);
         }
-        let shared = self.shared.clone();
         drop(self);
         shared.update(|state| state.ended = true);
     }
 
     /// Writes a group, and answers each of its entries.
-    fn group(&mut self, first: Position, group: Vec<Waiting>) -> Result<(), Refused> {
+    fn group(&mut self, first: Position, group: &mut Vec<Waiting>) -> Result<(), Refused> {
         let began = Instant::now();
         let mut durable = first;
-        let written = self.write(first, &group, &mut durable);
-        let mut group = group.into_iter();
+        let written = self.write(first, group, &mut durable);
+        let mut group = group.drain(..);
         let count = (durable - first) as usize;
         fail::point("log.answer");
-        self.shared.publish(first, group.by_ref().take(count));
+        self.shared.publish(first, group.by_ref().take(count), &mut self.answers);
         match written {
             Ok(()) => self.shared.meter.commit(began.elapsed().as_micros() as u64),
             Err(why) => self.give_up(why),

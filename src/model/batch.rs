@@ -12,6 +12,8 @@ pub struct Batch {
     pub observations: Vec<u8>,
     /// How many observations.
     pub count: u32,
+    /// Room for a short text in the making; says nothing.
+    pub text: String,
     /// Symbols defined here; known for good once the batch is durable.
     pub new_names: Vec<Sym>,
     /// Sets defined here with the raw hash that led to them; as `new_names`.
@@ -24,6 +26,7 @@ impl Batch {
         self.defines.clear();
         self.observations.clear();
         self.count = 0;
+        self.text.clear();
         self.new_names.clear();
         self.new_sets.clear();
     }

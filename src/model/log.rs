@@ -1,13 +1,9 @@
 //! The log as a trait: the seam that doors append to and the engine reads from.
 //! One node has the segments of `crate::log`; a fleet would have Kafka behind the same trait.
 
+pub use super::appended::{Appended, Promise};
 use super::entry::{Body, Position};
 use super::id::Nanos;
-use std::future::Future;
-use std::pin::Pin;
-
-/// Resolves when the entry is durable, or says why it never will be.
-pub type Appended = Pin<Box<dyn Future<Output = Result<Position, Refused>> + Send>>;
 
 /// Why the log did not take an entry. None of it was kept; a repeat is safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Nouns. No I/O, no clock, no attribute names: what every other module talks about.
 
+pub mod appended;
 pub mod batch;
 pub mod canonical;
 pub mod codec;

@@ -2,6 +2,7 @@
 //! two emitters of the same prompt give the same hash. Content goes no further than its hash.
 
 use super::gather::{Family, Gathered, Part};
+use super::memo::Feed;
 use super::slot::Slot;
 use super::value::{HASHED_BYTES_MAX, LEVELS_MAX, Raw, cut, is_redacted};
 use crate::model::canonical::jcs;
@@ -48,23 +49,23 @@ pub fn documents(gathered: &Gathered<'_>) -> Option<String> {
     (!ids.is_empty()).then(|| jcs(&Json::from(ids)))
 }
 
-/// Appends the bytes of all content as it stands: equal bytes mean an equal canonical form.
-pub fn feed(gathered: &Gathered<'_>, out: &mut Vec<u8>) {
+/// Feeds the bytes of all content as it stands: equal bytes mean an equal canonical form.
+pub fn feed(gathered: &Gathered<'_>, out: &mut Feed) {
     for source in 0..PROMPT_SOURCES {
         each_prompt(gathered, source, &mut |raw| {
-            out.push(source);
+            out.put(&[source]);
             raw.feed(out);
         });
     }
     for source in 0..TOOL_SOURCES {
         each_tool(gathered, source, &mut |raw| {
-            out.push(source | 0x80);
+            out.put(&[source | 0x80]);
             raw.feed(out);
         });
     }
     for item in gathered.indexed.iter().filter(|item| matches!(item.family, Family::Functions)) {
-        out.extend_from_slice(&[0xf0, item.part as u8]);
-        out.extend_from_slice(&item.index.to_le_bytes());
+        out.put(&[0xf0, item.part as u8]);
+        out.put(&item.index.to_le_bytes());
         item.raw.feed(out);
     }
 }

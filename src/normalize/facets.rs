@@ -1,9 +1,10 @@
 //! From gathered attributes to a canonical facet set, in two steps: the raw bytes that identify
-//! are written out as they stand ([`Identity::feed`], every call, no allocation), and only a set
+//! are hashed as they stand ([`Identity::feed`], no allocation), and only a set
 //! that was never seen is made canonical ([`Identity::canonical`]).
 
 use super::content;
 use super::gather::Gathered;
+use super::memo::Feed;
 use super::secret::Secret;
 use super::slot::{CONTENT, FACETS, Slot, Slots, bits};
 use super::value::{FACET_BYTES_MAX, Raw, cut};
@@ -64,15 +65,15 @@ impl<'a> Identity<'_, 'a> {
         }
     }
 
-    /// Appends bytes that determine the canonical set.
-    pub fn feed(&self, out: &mut Vec<u8>) {
+    /// Feeds bytes that determine the canonical set.
+    pub fn feed(&self, out: &mut Feed) {
         let (tag, operation) = match self.whose {
             Whose::Call(operation) => (0, operation as u8),
             Whose::Content => (1, 0),
             Whose::Above => (2, 0),
             Whose::Retrieval => (3, 0),
         };
-        out.extend_from_slice(&[tag, operation, u8::from(self.failed)]);
+        out.put(&[tag, operation, u8::from(self.failed)]);
         Raw::Bytes(self.emitter).feed(out);
         for slot in FACETS.iter().map(|pair| pair.0).filter(|slot| *slot != Slot::Seed) {
             self.feed_slot(slot, out);
@@ -80,7 +81,7 @@ impl<'a> Identity<'_, 'a> {
         if self.gathered.has(Slot::ModelName.bit()) {
             self.feed_slot(Slot::ModelName, out);
             let marks = [Slot::LangfuseType, Slot::CompletionStart, Slot::LangfuseStatus];
-            out.extend(marks.map(|mark| u8::from(self.gathered.has(mark.bit()))));
+            out.put(&marks.map(|mark| u8::from(self.gathered.has(mark.bit()))));
         }
         content::feed(self.gathered, out);
         if self.whose == Whose::Retrieval {
@@ -89,9 +90,9 @@ impl<'a> Identity<'_, 'a> {
         }
     }
 
-    fn feed_slot(&self, slot: Slot, out: &mut Vec<u8>) {
+    fn feed_slot(&self, slot: Slot, out: &mut Feed) {
         if let Some(raw) = self.gathered.get(slot) {
-            out.push(slot as u8);
+            out.put(&[slot as u8]);
             raw.feed(out);
         }
     }

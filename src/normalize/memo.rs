@@ -5,7 +5,7 @@ use crate::model::{Batch, SetId, Sym};
 use dashmap::DashMap;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Entries of each map.
 pub const ENTRIES_MAX: usize = 65_536;
@@ -29,6 +29,9 @@ pub struct Fresh {
     pub defined: HashMap<SetId, ()>,
 }
 
+/// Hashes what identifies as it passes: nothing of it is kept.
+pub struct Feed(Xxh3);
+
 impl Memo {
     /// Empty.
     pub fn new() -> Self {
@@ -39,9 +42,9 @@ impl Memo {
         }
     }
 
-    /// The raw hash of identity bytes.
-    pub fn raw_hash(&self, identity: &[u8]) -> u128 {
-        xxh3_128_with_seed(identity, self.seed)
+    /// To be fed with what identifies.
+    pub fn feed(&self) -> Feed {
+        Feed(Xxh3::with_seed(self.seed))
     }
 
     /// The set of a raw hash, if the log knows it.
@@ -68,6 +71,20 @@ impl Memo {
         for (raw, id) in batch.new_sets.iter().take(ENTRIES_MAX) {
             self.sets.insert(*raw, *id);
         }
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// More of it.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all.
+    pub fn hash(self) -> u128 {
+        self.0.digest128()
     }
 }
 

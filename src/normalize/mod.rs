@@ -117,8 +117,11 @@ impl Normalizer {
     ) -> Result<Report, Malformed> {
         let before = Before::of(batch);
         let mut walk = Walk::new(self, times, batch, witness);
-        match request::walk(&mut walk, body, visit) {
-            Ok(()) => Ok(walk.report),
+        let walked = request::walk(&mut walk, body, visit);
+        let Walk { report, class, .. } = walk;
+        batch.text = class;
+        match walked {
+            Ok(()) => Ok(report),
             Err(malformed) => {
                 before.restore(batch);
                 Err(malformed)

@@ -2,6 +2,7 @@
 //! came inside one. Lossless coercions live here; what does not fit gives `None`.
 
 use super::json;
+use super::memo::Feed;
 use super::wire::{Broken, Cursor, Wire, only_bytes};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
@@ -279,8 +280,8 @@ impl<'a> Raw<'a> {
         found
     }
 
-    /// Appends bytes that tell it from any other value, cut at [`HASHED_BYTES_MAX`].
-    pub fn feed(self, out: &mut Vec<u8>) {
+    /// Feeds bytes that tell it from any other value, cut at [`HASHED_BYTES_MAX`].
+    pub fn feed(self, out: &mut Feed) {
         let number: [u8; 8];
         let (tag, bytes): (u8, &[u8]) = match self {
             Raw::Empty => (0, &[]),
@@ -299,9 +300,10 @@ impl<'a> Raw<'a> {
             Raw::Bytes(bytes) => (8, bytes),
             Raw::Json(text) => (9, text.as_bytes()),
         };
-        out.push(tag);
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        out.extend_from_slice(&bytes[..bytes.len().min(HASHED_BYTES_MAX)]);
+        let mut head = [tag; 9];
+        head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.put(&head);
+        out.put(&bytes[..bytes.len().min(HASHED_BYTES_MAX)]);
     }
 
     /// As a JSON document, nulls left out at every level; `None` when nothing is left of it.

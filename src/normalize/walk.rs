@@ -42,7 +42,6 @@ pub struct Walk<'n, 'o> {
     fresh: Fresh,
     names: Recall,
     units: Recall,
-    identity: Vec<u8>,
     defines_before: usize,
 }
 
@@ -54,6 +53,7 @@ impl<'n, 'o> Walk<'n, 'o> {
         batch: &'o mut Batch,
         witness: &'o mut dyn Witness,
     ) -> Self {
+        let class = std::mem::take(&mut batch.text);
         Walk {
             normalizer,
             times,
@@ -62,11 +62,10 @@ impl<'n, 'o> Walk<'n, 'o> {
             report: Report::default(),
             watched: witness.wants(),
             witness,
-            class: String::new(),
+            class,
             fresh: Fresh::default(),
             names: Recall::default(),
             units: Recall::default(),
-            identity: Vec::new(),
         }
     }
 
@@ -146,10 +145,10 @@ impl<'n, 'o> Walk<'n, 'o> {
     }
 
     fn hashed_set(&mut self, identity: &Identity<'_, '_>) -> SetId {
-        self.identity.clear();
-        identity.feed(&mut self.identity);
         let memo = &self.normalizer.memo;
-        let raw = memo.raw_hash(&self.identity);
+        let mut feed = memo.feed();
+        identity.feed(&mut feed);
+        let raw = feed.hash();
         if let Some(id) = memo.set(raw).or_else(|| self.fresh.sets.get(&raw).copied()) {
             return id;
         }

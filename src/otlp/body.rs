@@ -48,7 +48,7 @@ async fn collect(
     permit: &mut Permit,
 ) -> Result<Bytes, Denied> {
     let most = if framing == Framing::Grpc { limit + PREFIX } else { limit };
-    let mut whole = Whole::default();
+    let mut whole = Whole { expected: expected.unwrap_or(0), ..Whole::default() };
     admit(expected.unwrap_or(0), most, limit, permit)?;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Denied::Malformed("the body was cut short".into()))?;
@@ -59,7 +59,8 @@ async fn collect(
             && let Some(length) = whole.grpc_length()
         {
             // The prefix tells the size before the rest is read.
-            admit(length.saturating_add(PREFIX), most, limit, permit)?;
+            whole.expected = length.saturating_add(PREFIX);
+            admit(whole.expected, most, limit, permit)?;
         }
     }
     Ok(whole.finish())
@@ -77,6 +78,8 @@ fn admit(bytes: usize, most: usize, limit: usize, permit: &mut Permit) -> Result
 struct Whole {
     first: Bytes,
     joined: BytesMut,
+    /// What it will be, as the sender says; admitted before more of it is read.
+    expected: usize,
 }
 
 impl Whole {
@@ -90,10 +93,9 @@ impl Whole {
             return;
         }
         if self.joined.is_empty() {
-            let total = self.grpc_length().map_or(0, |length| length.saturating_add(PREFIX));
-            // A claim of the sender reserves no more than came already, twice over.
-            let room = total.min(2 * (self.first.len() + data.len()));
-            self.joined.reserve(room);
+            // A claim has been admitted: all of them together are within the bound of what is in
+            // flight, and memory is only taken as it is written to.
+            self.joined.reserve(self.expected.max(self.first.len() + data.len()));
             self.joined.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.joined.extend_from_slice(&data);

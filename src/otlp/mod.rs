@@ -31,6 +31,7 @@ use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};
 use crate::normalize::{Blind, Normalizer, Report, Times};
 use admit::{Gate, Permit};
 use answer::Partial;
+use bytes::Bytes;
 use denied::Denied;
 use forward::{Forwarder, Parcel};
 use schemars::JsonSchema;
@@ -157,6 +158,19 @@ impl Receiver {
         self.horizon.store(horizon, Relaxed);
     }
 
+    /// Takes a message that was read already, uncompressed protobuf, as both doors do, and gives
+    /// the answer's protobuf, or what the client is told. Returns when it is durable.
+    pub async fn message(&self, signal: Signal, message: Bytes) -> Result<Vec<u8>, String> {
+        let taken = async {
+            let mut permit = self.admit()?;
+            permit.reach(message.len())?;
+            self.take(signal, &Parcel::plain(message), &mut permit).await
+        };
+        let outcome = taken.await;
+        self.count_outcome(&outcome);
+        outcome.map(|partial| partial.proto()).map_err(|denied: Denied| denied.to_string())
+    }
+
     /// A permit for a request, when the quota has room for one.
     fn admit(&self) -> Result<Permit, Denied> {
         if self.quota.has_room() { Ok(self.gate.permit()) } else { Err(Denied::Quota) }
@@ -260,7 +274,8 @@ impl Receiver {
     }
 
     fn give_back(&self, mut batch: Batch) {
-        let bytes = batch.observations.capacity() + batch.defines.capacity();
+        let texts = batch.text.capacity() + batch.defines.capacity();
+        let bytes = batch.observations.capacity() + texts;
         let mut pool = self.pool.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if bytes <= POOL_BATCH_BYTES_MAX && pool.len() < POOL_BATCHES_MAX {
             batch.clear();

@@ -16,6 +16,9 @@ const CONNECTIONS_MAX: usize = 4096;
 /// more run, new ones are told to come back.
 const REQUESTS_MAX: usize = 1024;
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// Connections whose frames may be large: what a request has in one frame need not be copied
+/// together, but each connection may hold a frame that is not yet whole.
+const WIDE_MAX: usize = 16;
 /// How many places are made free at once; looking for the oldest costs as much as one.
 const FREED_AT_ONCE: usize = 64;
 /// The pause between two lines that say so.
@@ -32,6 +35,7 @@ struct Shared {
     began: Instant,
     table: Mutex<Table>,
     running: AtomicUsize,
+    wide: AtomicUsize,
     freed: AtomicU64,
     refused: AtomicU64,
     told: Mutex<Option<Instant>>,
@@ -58,6 +62,7 @@ pub struct Seat {
     seats: Seats,
     id: u64,
     place: Arc<Place>,
+    wide: bool,
 }
 
 /// A request that runs, until it is dropped.
@@ -82,6 +87,7 @@ impl Seats {
             began: Instant::now(),
             table: Mutex::default(),
             running: AtomicUsize::new(0),
+            wide: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             told: Mutex::default(),
@@ -104,7 +110,11 @@ impl Seats {
         table.taken.insert(id, place.clone());
         drop(table);
         self.shared.tell();
-        Arc::new(Seat { seats: self.clone(), id, place })
+        let wide = self.shared.wide.fetch_add(1, Relaxed) < WIDE_MAX;
+        if !wide {
+            self.shared.wide.fetch_sub(1, Relaxed);
+        }
+        Arc::new(Seat { seats: self.clone(), id, place, wide })
     }
 }
 
@@ -176,6 +186,11 @@ impl Place {
 // === impl Seat ===
 
 impl Seat {
+    /// Whether its frames may be large: those of the first few connections.
+    pub fn is_wide(&self) -> bool {
+        self.wide
+    }
+
     /// Resolves when the place is needed.
     pub async fn needed(&self) {
         self.place.leave.notified().await;
@@ -201,6 +216,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if self.wide {
+            self.seats.shared.wide.fetch_sub(1, Relaxed);
+        }
         let table = &self.seats.shared.table;
         table.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.id);
     }
@@ -253,6 +271,19 @@ mod tests {
         assert_eq!(free(&seats, 9), 1, "nobody else was left");
         drop((working, slow, seated));
         assert_eq!(seats.shared.running.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn few_are_wide_and_their_places_are_given_on() {
+        let seats = Seats::with(100);
+        let mut seated: Vec<_> = (0..WIDE_MAX + 3).map(|_| seats.take()).collect();
+        let wide = |seated: &[Arc<Seat>]| seated.iter().filter(|seat| seat.is_wide()).count();
+        assert_eq!(wide(&seated), WIDE_MAX);
+        drop((seated.pop(), seated.remove(0)));
+        assert_eq!(wide(&seated), WIDE_MAX - 1);
+        assert!(seats.take().is_wide());
+        drop(seated);
+        assert_eq!(seats.shared.wide.load(Relaxed), 0);
     }
 
     #[test]

@@ -30,6 +30,8 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Of a frame: each connection holds one that is not yet whole.
 const FRAME_BYTES: u32 = 16 << 10;
+/// Of a frame on the few connections that are wide: a usual request fits into one.
+const WIDE_FRAME_BYTES: u32 = 1 << 20;
 /// What an HTTP/1.1 connection holds that is not yet read: the head of a request, or some body.
 const BUFFER_BYTES: usize = 32 << 10;
 const HEADER_LIST_BYTES_MAX: u32 = 8 << 10;
@@ -59,7 +61,7 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let builder = builder();
+    let builders = [FRAME_BYTES, WIDE_FRAME_BYTES].map(builder);
     let graceful = GracefulShutdown::new();
     let seats = Seats::new();
     tokio::pin!(shutdown);
@@ -71,7 +73,8 @@ pub async fn serve_tls(
         let Some(stream) = accepted else { continue };
         let seat = seats.take();
         let (router, tls) = (router.clone(), tls.clone());
-        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let builder = builders[usize::from(seat.is_wide())].clone();
+        let watcher = graceful.watcher();
         tokio::spawn(async move {
             let conversation = converse(&builder, stream, router, tls, seat.clone(), watcher);
             tokio::select! {
@@ -160,7 +163,7 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(frame_bytes: u32) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -173,7 +176,7 @@ fn builder() -> Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
+        .max_frame_size(frame_bytes)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);

@@ -31,12 +31,12 @@ pub struct FakeLog {
 impl Log for FakeLog {
     fn append(&self, _: u64, body: Body) -> Appended {
         if let Some(why) = *self.refuses.lock().expect("lock") {
-            return Box::pin(std::future::ready(Err(why)));
+            return Appended::known(Err(why));
         }
         let mut taken = self.taken.lock().expect("lock");
         taken.push(body);
         let (position, delay) = (taken.len() as u64 - 1, *self.delay.lock().expect("lock"));
-        Box::pin(async move {
+        Appended::of(async move {
             tokio::time::sleep(delay).await;
             Ok(position)
         })

@@ -44,6 +44,15 @@ pub(super) struct Parcel {
     pub protobuf: Bytes,
 }
 
+impl Parcel {
+    /// Of uncompressed protobuf.
+    pub fn plain(message: Bytes) -> Parcel {
+        let (plain, protobuf) = (message.clone(), message.clone());
+        let (encoding, frame, json) = (Encoding::Identity, None, false);
+        Parcel { wire: message, encoding, frame, plain, json, protobuf }
+    }
+}
+
 /// Sends requests on.
 pub struct Forwarder {
     way: Way,
