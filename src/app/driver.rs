@@ -2,12 +2,12 @@
 //! publishes views, takes snapshots and puts records and events into the outbox.
 
 use super::fold::apply;
-use super::open::save;
 use super::record::Recorder;
+use super::save::{Saved, Saver, Task};
 use crate::engine::Engine;
 use crate::engine::view::Query;
 use crate::fail;
-use crate::log::{Keep, LocalLog, Next, Tail};
+use crate::log::{LocalLog, Next, Tail};
 use crate::model::meter::Disk;
 use crate::model::shelf::ShelfError;
 use crate::model::view::Series;
@@ -91,6 +91,7 @@ struct Pace {
     changed: bool,
     /// The shelf failed: nothing is applied any more.
     broken: bool,
+    saver: Saver,
     in_flight: BTreeSet<(Sym, Sym, u32)>,
 }
 
@@ -109,6 +110,7 @@ impl Driver {
             bytes: 0,
             changed: true,
             broken: false,
+            saver: Saver::default(),
             in_flight: BTreeSet::new(),
         };
         self.publish(&mut pace);
@@ -120,9 +122,11 @@ impl Driver {
             }
             self.look_around(&mut pace);
         }
+        self.end_save(&mut pace, true);
         if !pace.broken {
             self.publish(&mut pace);
             self.save(&mut pace);
+            self.end_save(&mut pace, true);
         }
         self.engine
     }
@@ -184,9 +188,10 @@ impl Driver {
                 drop(self.log.append(now, Body::Tick));
             }
         }
+        self.end_save(pace, false);
         let due =
             pace.saved.elapsed() >= self.snapshots.every || pace.bytes >= self.snapshots.log_bytes;
-        if due && !pace.broken && self.engine.position() > pace.saved_at {
+        if due && !pace.broken && !pace.saver.is_busy() && self.engine.position() > pace.saved_at {
             self.save(pace);
         }
     }
@@ -215,34 +220,49 @@ impl Driver {
         self.meter.ready.store(!self.log.poisoned(), Relaxed);
     }
 
+    /// Begins a snapshot: the thread that takes it works on a copy of the state.
     fn save(&mut self, pace: &mut Pace) {
         pace.saved = Instant::now();
         pace.bytes = 0;
         pace.saved_at = self.engine.position();
         fail::point("snapshot.state");
-        match self.save_all() {
-            Ok(()) => self.let_go(),
-            Err(error) => {
-                tracing::error!(%error, "no snapshot; the next start reads more of the log");
-            }
+        let begun = self.freeze().and_then(|task| pace.saver.start(task));
+        tracing::debug!(paused = ?pace.saved.elapsed(), "a snapshot begins");
+        if let Err(error) = begun {
+            no_snapshot(&error);
         }
     }
 
-    fn save_all(&mut self) -> anyhow::Result<()> {
-        self.recorder.sync(self.engine.position())?;
-        save(&self.snapshots.dir, &self.engine, &mut self.shelf).map(drop)
-    }
-
-    /// Removes segments that two snapshots cover, when they are old enough or too many.
-    fn let_go(&self) {
+    fn freeze(&mut self) -> anyhow::Result<Task> {
+        let rest = self.recorder.rest(self.engine.position())?;
         let Snapshots { dir, keep, keep_bytes_max, .. } = &self.snapshots;
-        let since = self.engine.log_time().saturating_sub(*keep);
-        let covered = crate::store::covered(dir, &super::state_version());
-        let trimmed = covered.map_err(anyhow::Error::from).and_then(|from| {
-            Ok(self.log.trim(Keep { from, since, bytes_max: *keep_bytes_max })?)
-        });
-        if let Err(error) = trimmed {
-            tracing::error!(%error, "old segments of the log could not be removed");
+        Ok(Task {
+            dir: dir.clone(),
+            shelf: self.shelf.freeze()?,
+            engine: self.engine.clone(),
+            rest,
+            log: self.log.clone(),
+            keep: *keep,
+            keep_bytes_max: *keep_bytes_max,
+        })
+    }
+
+    /// Hears what came of a snapshot, if one is over or when `wait`.
+    fn end_save(&mut self, pace: &mut Pace, wait: bool) {
+        let done = match pace.saver.done(wait) {
+            None => return,
+            Some(Err(error)) => return no_snapshot(&error),
+            Some(Ok(Saved { rest, rests, manifest })) => {
+                self.recorder.rested(&rest, rests);
+                manifest.and_then(|manifest| Ok(self.shelf.saved(&manifest)?))
+            }
+        };
+        if let Err(error) = done {
+            no_snapshot(&error);
         }
     }
+}
+
+fn no_snapshot(error: &anyhow::Error) {
+    tracing::error!(%error, "no snapshot; the next start reads more of the log");
 }

@@ -5,6 +5,7 @@ use crate::engine::join::Key;
 use crate::engine::{Answers, Engine, Need, Output, Stepped};
 use crate::model::shelf::{Batch, Family, MemoryShelf, Shelf, ShelfError};
 use crate::model::{Body, Entry, MINUTE, Nanos, Position, Settings};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Looks after which settling stops: each may lead to one more decision.
@@ -21,14 +22,14 @@ pub fn apply(
     shelf: &mut dyn Shelf,
 ) -> Result<Output, ShelfError> {
     let mut answers = Answers::default();
-    let output = loop {
+    let mut output = loop {
         match engine.step(position, entry, answers) {
             Stepped::Done(output) => break output,
             Stepped::Need(need) => answers = read(&need, shelf)?,
         }
     };
-    for batch in &output.sealing.batches {
-        put(batch, shelf)?;
+    for batch in std::mem::take(&mut output.sealing.batches) {
+        put(&Arc::new(batch), shelf)?;
     }
     for family in [Family::Traces, Family::Responses] {
         shelf.drop_before(family, output.sealing.oldest);
@@ -36,7 +37,7 @@ pub fn apply(
     Ok(output)
 }
 
-fn put(batch: &Batch, shelf: &mut dyn Shelf) -> Result<(), ShelfError> {
+fn put(batch: &Arc<Batch>, shelf: &mut dyn Shelf) -> Result<(), ShelfError> {
     let mut told = false;
     loop {
         match shelf.put(batch) {

@@ -13,6 +13,7 @@ pub mod open;
 mod overlay;
 mod record;
 pub mod replay;
+mod save;
 pub mod server;
 pub mod telemetry;
 mod tenants;

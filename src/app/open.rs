@@ -5,7 +5,7 @@ use super::mend;
 use super::record::Recorder;
 use super::state_version;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, STATE_VERSION};
 use crate::log::{self, LocalLog, Tail};
 use crate::model::shelf::ShelfError;
 use crate::model::{Meter, Position};
@@ -125,14 +125,42 @@ impl Restored {
     }
 }
 
-/// Takes a snapshot; whatever it rests on is durable before it. Gives its size in bytes.
-pub fn save(dir: &Path, engine: &Engine, shelf: &mut store::Sealed) -> Result<usize> {
-    shelf.sync()?;
-    let snapshot = Snapshot { manifest: shelf.manifest(), state: engine.state()? };
-    let bytes = postcard::to_stdvec(&snapshot)?;
-    store::save(dir, &state_version(), engine.position(), &bytes)?;
-    shelf.saved(&snapshot.manifest)?;
-    Ok(bytes.len())
+/// Takes a snapshot; the tables it rests on are durable before it. Gives its size in bytes.
+pub fn save(dir: &Path, engine: &Engine, shelf: &mut store::Sealed) -> Result<u64> {
+    let manifest = shelf.freeze()?.sync()?;
+    let bytes = write(dir, engine, &manifest)?;
+    shelf.saved(&manifest)?;
+    Ok(bytes)
+}
+
+/// Writes a snapshot of what is durable, and gives its size in bytes. The state is not made in
+/// memory: it is counted first, because its length stands before it.
+pub(super) fn write(dir: &Path, engine: &Engine, manifest: &store::Manifest) -> Result<u64> {
+    let state = (STATE_VERSION, engine);
+    let length = postcard::to_io(&state, Counted(0))?.0;
+    // A `Snapshot` as postcard has it.
+    let mut begin = postcard::to_stdvec(manifest)?;
+    begin.extend(postcard::to_stdvec(&length)?);
+    let bytes = begin.len() as u64 + length;
+    store::save_with(dir, &state_version(), engine.position(), &mut |out| {
+        out.write_all(&begin)?;
+        postcard::to_io(&state, out).map(drop).map_err(std::io::Error::other)
+    })?;
+    Ok(bytes)
+}
+
+/// Takes bytes and keeps their number.
+struct Counted(u64);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Of the newest snapshot that can be read and whose tables are there; empty when there is none.
@@ -160,4 +188,23 @@ fn check_gap(engine: &Engine, first: Position, dir: &Path, accept_loss: bool) ->
         first - 1,
         dir.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_written_as_it_is_read() {
+        let dir = tempfile::TempDir::new().expect("dir");
+        let mut shelf = Restored::empty(dir.path()).expect("opens").shelf;
+        let manifest = shelf.freeze().and_then(store::Frozen::sync).expect("synced");
+        let engine = Engine::new(Default::default());
+        let size = write(dir.path(), &engine, &manifest).expect("written");
+        let state = engine.state().expect("state");
+        let whole = postcard::to_stdvec(&Snapshot { manifest, state }).expect("bytes");
+        assert_eq!(size, whole.len() as u64);
+        let read = store::newest(dir.path(), &state_version(), |bytes| Ok(bytes.to_vec()));
+        assert_eq!(read.expect("read"), Some((0, whole)));
+    }
 }

@@ -6,6 +6,7 @@ use crate::model::shelf::{
 use crate::store::Sealed;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Tables on disk, and above them what was sealed since.
 pub struct Overlay {
@@ -25,7 +26,7 @@ impl Overlay {
 }
 
 impl Shelf for Overlay {
-    fn put(&mut self, batch: &Batch) -> Result<(), ShelfError> {
+    fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
         self.above.put(batch)
     }
 

@@ -5,6 +5,8 @@ use crate::model::Nanos;
 use crate::model::delivery::{Cut, Event, Why};
 use crate::store::{Error, Outbox};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Entries whose items wait for a disk that refuses them. No snapshot is taken meanwhile, so
 /// what is dropped above this comes again at the next start.
@@ -21,6 +23,16 @@ pub struct Recorder {
     /// Put, and not yet durable: when the outbox has to be opened again, they are put again.
     unsynced: VecDeque<Pending>,
     dropped: bool,
+    /// How many times the outbox was opened again.
+    openings: Arc<AtomicU64>,
+}
+
+/// What a snapshot rests on: items that were put, and are not durable yet.
+pub struct Rest {
+    outbox: Outbox,
+    position: u64,
+    openings: Arc<AtomicU64>,
+    opening: u64,
 }
 
 struct Pending {
@@ -36,7 +48,9 @@ impl Recorder {
     pub fn new(outbox: Outbox, keep: Nanos, bytes_max: u64) -> Result<Self, Error> {
         let known = outbox.position()?;
         let (pending, unsynced) = (VecDeque::new(), VecDeque::new());
-        Ok(Recorder { outbox, known, keep, bytes_max, pending, unsynced, dropped: false })
+        let openings = Arc::default();
+        let dropped = false;
+        Ok(Recorder { outbox, known, keep, bytes_max, pending, unsynced, dropped, openings })
     }
 
     /// Takes what an entry led to; the engine is as it was right after it.
@@ -75,8 +89,8 @@ impl Recorder {
         !self.dropped
     }
 
-    /// Makes everything before a position durable: a snapshot may rest on it then.
-    pub fn sync(&mut self, position: u64) -> Result<(), Error> {
+    /// Puts everything before a position; a snapshot may rest on it once it is durable.
+    pub fn rest(&mut self, position: u64) -> Result<Rest, Error> {
         if !self.flush() {
             let waits = std::io::Error::other("the outbox could not take the last run records");
             return Err(Error::Io {
@@ -85,7 +99,23 @@ impl Recorder {
                 source: waits,
             });
         }
-        self.persist(position)
+        if let Err(error) = self.outbox.note(position) {
+            self.begin_again();
+            return Err(error);
+        }
+        let (outbox, openings) = (self.outbox.clone(), self.openings.clone());
+        let opening = openings.load(SeqCst);
+        Ok(Rest { outbox, position, openings, opening })
+    }
+
+    /// Whether what a snapshot was to rest on is durable.
+    pub fn rested(&mut self, rest: &Rest, durable: bool) {
+        let same = self.openings.load(SeqCst) == rest.opening;
+        match durable {
+            true => self.unsynced.retain(|put| put.position > rest.position),
+            false if same => self.begin_again(),
+            false => {}
+        }
     }
 
     fn persist(&mut self, position: u64) -> Result<(), Error> {
@@ -100,6 +130,7 @@ impl Recorder {
     /// After a failure the outbox takes nothing until it is opened again. What it may have lost by
     /// that waits once more.
     fn begin_again(&mut self) {
+        self.openings.fetch_add(1, SeqCst);
         if let Err(error) = self.outbox.reopen() {
             tracing::error!(%error, "the outbox stays closed; it is tried again");
             return;
@@ -114,5 +145,20 @@ impl Recorder {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "old records could not be removed"),
         }
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// Makes it durable.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.outbox.persist()?;
+        if self.openings.load(SeqCst) == self.opening {
+            return Ok(());
+        }
+        // What was not durable before that waits to be put again.
+        let again = std::io::Error::other("it was opened again meanwhile");
+        Err(Error::Io { what: "no snapshot rests on", path: "outbox".into(), source: again })
     }
 }

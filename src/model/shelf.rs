@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Number of a batch of records that were sealed together; they are given out in order from 1,
 /// so of two records with one key that of the greater part holds.
@@ -80,8 +81,9 @@ pub enum ShelfError {
 
 /// Keeps records by key.
 pub trait Shelf {
-    /// Keeps a batch. Nothing of it is kept after an error.
-    fn put(&mut self, batch: &Batch) -> Result<(), ShelfError>;
+    /// Keeps a batch, which may be shared until it is written. Nothing of it is kept after an
+    /// error.
+    fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError>;
 
     /// The newest records of sorted keys, of parts from `oldest` on; what is not there is left out.
     fn get(
@@ -127,7 +129,7 @@ impl MemoryShelf {
 }
 
 impl Shelf for MemoryShelf {
-    fn put(&mut self, batch: &Batch) -> Result<(), ShelfError> {
+    fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
         for (key, bytes) in &batch.records {
             self.records.insert((batch.family, *key), (batch.part, bytes.clone()));
         }

@@ -9,13 +9,12 @@ mod snapshot;
 
 pub use lock::Lock;
 pub use outbox::{Outbox, Put};
-pub use sealed::{Manifest, Sealed};
+pub use sealed::{Frozen, Manifest, Sealed};
 pub use server::{Scheme, Server};
-pub use snapshot::{covered, newest, save};
+pub use snapshot::{covered, newest, save, save_with};
 
 use crate::fail;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Why something beside the log cannot be read or written.
@@ -58,13 +57,14 @@ impl Error {
 
 /// Writes a file so that after a crash there is the old one or the new one, whole: beside it,
 /// synced, renamed, the folder synced.
-fn replace(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let beside = path.with_extension("tmp");
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).open(&beside)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
+    write(&mut file)?;
     file.sync_all()?;
     fail::point("store.rename");
     std::fs::rename(&beside, path)?;

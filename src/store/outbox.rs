@@ -148,10 +148,21 @@ impl Outbox {
 
     /// Makes all that was put durable, and notes that everything before a position was.
     pub fn sync(&self, position: u64) -> Result<(), Error> {
+        self.note(position)?;
+        self.persist()
+    }
+
+    /// Notes that everything before a position was put. Only who puts may note.
+    pub fn note(&self, position: u64) -> Result<(), Error> {
         if position > self.position()? {
             let noted = self.spaces()?.meta.insert("position", position.to_be_bytes());
             noted.map_err(|e| self.error("cannot write", e))?;
         }
+        Ok(())
+    }
+
+    /// Makes durable what was put and noted.
+    pub fn persist(&self) -> Result<(), Error> {
         fail::point("outbox.sync");
         self.spaces()?.db.persist(PersistMode::SyncData).map_err(|e| self.error("cannot sync", e))
     }

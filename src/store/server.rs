@@ -3,6 +3,7 @@
 
 use super::{Error, replace};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,8 @@ impl Server {
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = path(dir);
         let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
-        let written = json.and_then(|json| replace(&path, &[&json, b"\n"]));
+        let json = json.map(|json| [&json[..], b"\n"].concat());
+        let written = json.and_then(|json| replace(&path, |file| file.write_all(&json)));
         written.map_err(|error| Error::io("cannot write", &path, error))
     }
 

@@ -11,12 +11,14 @@ use super::{Error, replace};
 use crate::fail;
 use crate::model::Position;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"armssnap";
 const FORMAT: u32 = 1;
 const HEADER: usize = 36;
+/// Bytes that are written at once.
+const BUFFER: usize = 256 << 10;
 /// How many are kept: the newest, and one more in case it is damaged.
 const KEPT: usize = 2;
 
@@ -24,12 +26,21 @@ const KEPT: usize = 2;
 ///
 /// `version` names what the bytes can be read by: a snapshot of another version is not offered.
 pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Result<(), Error> {
+    save_with(dir, version, position, &mut |out| out.write_all(bytes))
+}
+
+/// The same of bytes that are written as they come.
+pub fn save_with(
+    dir: &Path,
+    version: &str,
+    position: Position,
+    write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Error> {
     let folder = dir.join("snap");
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
     let path = folder.join(format!("{position:020}.snap"));
-    let header = header(version, position, bytes);
     fail::point("snapshot.write");
-    let written = replace(&path, &[&header, version.as_bytes(), bytes]);
+    let written = replace(&path, |file| frame(file, version, position, write));
     written.map_err(|e| Error::io("cannot write the snapshot", &path, e))?;
     fail::point("snapshot.written");
     clear(&folder)?;
@@ -37,6 +48,50 @@ pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Resu
         std::fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
     }
     Ok(())
+}
+
+/// Writes a frame; its header comes last, because length and checksum stand in it.
+fn frame(
+    file: &mut File,
+    version: &str,
+    position: Position,
+    write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    file.write_all(&[0; HEADER])?;
+    file.write_all(version.as_bytes())?;
+    let mut out = BufWriter::with_capacity(BUFFER, Summed { file, sum: Sum::default() });
+    write(&mut out)?;
+    out.flush()?;
+    let sum = out.get_ref().sum;
+    drop(out);
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&header(version, position, sum))
+}
+
+/// Length and checksum of bytes.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    crc: u32,
+    len: u64,
+}
+
+/// A file, and the sum of what was written to it.
+struct Summed<'a> {
+    file: &'a mut File,
+    sum: Sum,
+}
+
+impl Write for Summed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.crc = crc32c::crc32c_append(self.sum.crc, &bytes[..written]);
+        self.sum.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Removes what a process left behind that ended while it wrote.
@@ -84,7 +139,7 @@ pub fn covered(dir: &Path, version: &str) -> Result<Position, Error> {
 fn is_of(path: &Path, version: &str, position: Position) -> std::io::Result<bool> {
     let mut begin = vec![0; HEADER + version.len()];
     File::open(path)?.read_exact(&mut begin)?;
-    let expected = header(version, position, &[]);
+    let expected = header(version, position, Sum::default());
     // All but the checksum and the length, which are those of the bytes.
     Ok(begin[..8] == expected[..8]
         && begin[12..28] == expected[12..28]
@@ -111,15 +166,15 @@ fn position_of(path: &Path) -> Option<Position> {
     path.file_name()?.to_str()?.strip_suffix(".snap")?.parse().ok()
 }
 
-fn header(version: &str, position: Position, bytes: &[u8]) -> [u8; HEADER] {
+fn header(version: &str, position: Position, sum: Sum) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(&MAGIC);
     header[12..16].copy_from_slice(&FORMAT.to_le_bytes());
     header[16..24].copy_from_slice(&position.to_le_bytes());
     header[24..28].copy_from_slice(&(version.len() as u32).to_le_bytes());
-    header[28..36].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-    let crc = crc32c::crc32c(&header[12..]);
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, version.as_bytes()), bytes);
+    header[28..36].copy_from_slice(&sum.len.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[12..]), version.as_bytes());
+    let crc = crc32c::crc32c_combine(crc, sum.crc, sum.len as usize);
     header[8..12].copy_from_slice(&crc.to_le_bytes());
     header
 }
@@ -135,7 +190,8 @@ fn check(mut file: Vec<u8>, version: &str, position: Position) -> Result<Vec<u8>
         return Err("it is damaged");
     }
     let start = HEADER + version.len();
-    if file.len() < start || *head != header(version, position, &file[start..]) {
+    let sum = |bytes: &[u8]| Sum { crc: crc32c::crc32c(bytes), len: bytes.len() as u64 };
+    if file.len() < start || *head != header(version, position, sum(&file[start..])) {
         return Err("another version wrote it");
     }
     file.drain(..start);

@@ -2,17 +2,20 @@
 //! and with the default limits, so that nearly all of them are sealed on disk; then scores and
 //! retries of sealed calls, a snapshot, and the restart from it.
 //!
-//! `cargo run --release --example sealed -- [CALLS] [UNITS]`
+//! `cargo run --release --example sealed -- [CALLS] [UNITS]`; with `shelf [RECORDS]` instead, what
+//! the shelf alone takes: records put, keys looked up that are not there, and that are.
 
 use armspan::app::fold::apply;
 use armspan::engine::Engine;
 use armspan::model::canonical::{jcs, set_id};
 use armspan::model::observation::{Define, Grader, Source};
 use armspan::model::settings::Experiment;
+use armspan::model::shelf::{Batch, Family, Shelf};
 use armspan::model::*;
 use armspan::store::Sealed;
 use std::io::{Write, stdout};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const BASE: Nanos = 1_795_000_000 * SECOND;
@@ -34,6 +37,8 @@ struct World {
     shelf: Sealed,
     units: u64,
     set: SetId,
+    /// What an entry took at most.
+    longest: Duration,
 }
 
 impl World {
@@ -50,7 +55,7 @@ impl World {
         let set = set_id(&facets);
         let shelf = Sealed::open(dir, &Default::default(), false).expect("shelf");
         let engine = Engine::new(Settings::default());
-        let mut world = World { engine, shelf, units, set };
+        let mut world = World { engine, shelf, units, set, longest: Duration::ZERO };
         let json = serde_json::to_value(&settings).expect("settings");
         world.push(BASE, Body::Config(jcs(&json)));
         let name = |n: &str| Observation::Define(Define::Name(Sym::of(n), n.into()));
@@ -118,7 +123,8 @@ impl World {
             list.iter().for_each(|one| one.encode(&mut bytes));
             let began = Instant::now();
             self.push(BASE + first * SECOND / RATE, Body::Batch(bytes));
-            spent += began.elapsed();
+            let took = began.elapsed();
+            (spent, self.longest) = (spent + took, self.longest.max(took));
         }
         spent
     }
@@ -160,7 +166,110 @@ fn each(spent: Duration, count: u64) -> f64 {
     spent.as_secs_f64() * 1e9 / count as f64
 }
 
+/// Records that are put together, and keys that are asked for together.
+const PUT: u64 = 65_536;
+const ASKED: u64 = 512;
+
+/// Processor time of all threads of this process, and of this one.
+fn spent() -> (Duration, Duration) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = |at: usize| after.split_whitespace().nth(at).and_then(|n| n.parse::<u64>().ok());
+    let all = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
+    let own = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let own = own.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    (Duration::from_millis(all * 10), Duration::from_nanos(own))
+}
+
+fn wide(number: u64) -> u128 {
+    u128::from(mixed(number)) << 64 | u128::from(mixed(!number))
+}
+
+fn batch(family: Family, part: u32) -> Batch {
+    let first = u64::from(part - 1) * PUT;
+    let record = |number: u64| match family {
+        Family::Traces => (wide(number), vec![number as u8; 100]),
+        _ => (u128::from(mixed(number ^ 11)), wide(number).to_le_bytes().to_vec()),
+    };
+    let mut records: Vec<_> = (first..first + PUT).map(record).collect();
+    records.sort_unstable();
+    Batch { family, part, records }
+}
+
+/// As an engine uses it: each trace is asked for when it begins, and put when it leaves.
+fn shelf(count: u64) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut shelf = Sealed::open(folder.path(), &Default::default(), false)?;
+    let (mut puts, mut worst, mut gets) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let (mut put_own, mut get_own) = (Duration::ZERO, Duration::ZERO);
+    let (mut making, began) = (Duration::ZERO, spent());
+    for part in 1..=(count / PUT) as u32 {
+        let before = spent();
+        let batches = [Family::Traces, Family::Responses].map(|of| Arc::new(batch(of, part)));
+        let first = (1 << 40) + u64::from(part) * PUT;
+        let mut fresh: Vec<Vec<u128>> = (first..first + PUT)
+            .step_by(ASKED as usize)
+            .map(|from| (from..from + ASKED).map(wide).collect())
+            .collect();
+        fresh.iter_mut().for_each(|keys| keys.sort_unstable());
+        making += spent().1 - before.1;
+        let (start, before) = (Instant::now(), spent());
+        for keys in &fresh {
+            anyhow::ensure!(shelf.get(Family::Traces, keys, 1)?.is_empty(), "found what is not");
+        }
+        gets += start.elapsed();
+        get_own += spent().1 - before.1;
+        for batch in batches {
+            let (start, before) = (Instant::now(), spent());
+            shelf.put(&batch)?;
+            let took = start.elapsed();
+            (puts, worst) = (puts + took, worst.max(took));
+            put_own += spent().1 - before.1;
+        }
+    }
+    let total = spent().0.saturating_sub(began.0).saturating_sub(making);
+    let mut out = stdout().lock();
+    writeln!(
+        out,
+        "{count} traces and as many response ids: {:.0} ns a trace on the engine's thread ({:.0} \
+         of its processor), at most {:.1} ms at once; {:.0} ns a key that is not there ({:.0}); \
+         {:.0} ns of processor a trace in all; {} tables, {} MiB, {} MiB resident",
+        each(puts, count),
+        each(put_own, count),
+        worst.as_secs_f64() * 1e3,
+        each(gets, count),
+        each(get_own, count),
+        each(total, count),
+        shelf.count(),
+        shelf.bytes().0 >> 20,
+        rss_mib(),
+    )?;
+    let start = Instant::now();
+    for from in (0..LATE).step_by(ASKED as usize) {
+        let mut keys: Vec<u128> =
+            (from..from + ASKED).map(|n| wide(mixed(n) % (count / PUT * PUT))).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let found = shelf.get(Family::Traces, &keys, 1)?;
+        anyhow::ensure!(found.len() == keys.len(), "{} of {}", found.len(), keys.len());
+    }
+    writeln!(out, "{:.1} µs a key that is there", each(start.elapsed(), LATE) / 1e3)?;
+    let start = Instant::now();
+    let manifest = shelf.freeze()?.sync()?;
+    let synced = start.elapsed();
+    drop(shelf);
+    let start = Instant::now();
+    let shelf = Sealed::open(folder.path(), &manifest, false)?;
+    let (took, count) = (start.elapsed(), shelf.count());
+    writeln!(out, "synced in {synced:.1?}; {count} tables opened in {took:.1?}")?;
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).is_some_and(|word| word == "shelf") {
+        let count = std::env::args().nth(2).map(|n| n.parse::<u64>()).transpose()?;
+        return shelf(count.unwrap_or(4_000_000) / PUT * PUT);
+    }
     let mut given = std::env::args().skip(1).map(|n| n.parse::<u64>());
     let calls = given.next().transpose()?.unwrap_or(4_000_000);
     let units = given.next().transpose()?.unwrap_or(100_000);
@@ -172,7 +281,9 @@ fn main() -> anyhow::Result<()> {
     };
     writeln!(out, "{roomy:.0} ns a call with room for {ROOMY} calls")?;
     let mut world = World::new(folder.path(), 64 << 20, units);
+    let before = spent().0;
     let sealed = each(world.calls(0, calls), calls);
+    let all = each(spent().0 - before, calls);
     let view = world.engine.view();
     let arms = &view.experiments[0].sites[0].arms;
     let counted = arms.iter().map(|arm| arm.calls).sum::<i64>() as u64;
@@ -180,8 +291,10 @@ fn main() -> anyhow::Result<()> {
     let (bytes, _) = world.shelf.bytes();
     writeln!(
         out,
-        "{sealed:.0} ns a call with {calls} calls, nearly all sealed; {:.0} B of disk a call in {} \
-         tables; {} units; {} MiB resident",
+        "{sealed:.0} ns a call with {calls} calls, nearly all sealed ({all:.0} of processor, making \
+         them included), an entry at most {} ms; {:.0} B of disk a call in {} tables; {} units; {} \
+         MiB resident",
+        world.longest.as_millis(),
         bytes as f64 / calls as f64,
         world.shelf.count(),
         arms.iter().map(|arm| arm.units).sum::<i64>(),
@@ -194,18 +307,21 @@ fn main() -> anyhow::Result<()> {
     let counts = world.engine.view().counts;
     anyhow::ensure!(counts.duplicates == LATE && counts.late == 0, "{counts:?}");
     let began = Instant::now();
-    world.shelf.sync()?;
-    let state = world.engine.state()?;
+    let (frozen, engine) = (world.shelf.freeze()?, world.engine.clone());
+    let paused = began.elapsed();
+    let manifest = frozen.sync()?;
+    let state = engine.state()?;
     let saved = began.elapsed();
-    let manifest = world.shelf.manifest();
     drop(world);
     let began = Instant::now();
     let engine = Engine::restore(&state)?;
     let shelf = Sealed::open(folder.path(), &manifest, false)?;
     writeln!(
         out,
-        "{} kB of state, taken and synced in {} ms, opened again in {} ms with {} MiB sealed",
+        "{} kB of state: the engine pauses {} ms for it; taken and synced in {} ms, opened again in \
+         {} ms with {} MiB sealed",
         state.len() / 1000,
+        paused.as_millis(),
         saved.as_millis(),
         began.elapsed().as_millis(),
         shelf.bytes().0 >> 20

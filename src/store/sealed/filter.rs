@@ -1,6 +1,6 @@
 //! A blocked Bloom filter: one line of 64 bytes per key, of which 60 are bits and 4 are the
 //! CRC-32C of the line, so that a line can be read from disk alone and a flipped bit is seen.
-//! It may say yes to a key that was not added (about 2 % at 10 bits a key), never no to one
+//! It may say yes to a key that was not added (about 1 % when it is full), never no to one
 //! that was.
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -8,8 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Bytes of a line.
 pub const LINE: usize = 64;
 const LINE_BITS: u64 = 480;
-/// Bits of space per key: 43 keys a line.
+/// So many keys a line: 12 bits each.
 const KEYS_PER_LINE: u64 = 43;
+/// Groups of lines, as a power of two.
+const GROUP_BITS: u32 = 9;
 /// Bits set per key.
 const PROBES: u32 = 6;
 
@@ -47,33 +49,79 @@ pub fn lines_for(keys: u64) -> u64 {
     keys.div_ceil(KEYS_PER_LINE).max(1)
 }
 
-/// A filter that is being made.
-pub struct Builder {
-    bytes: Vec<u8>,
-    lines: u64,
+/// A line where a processor fetches it at once.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([u8; LINE]);
+
+/// A filter in memory.
+pub struct Filter {
+    lines: Vec<Line>,
 }
 
-impl Builder {
+/// Probes that are added together, those of neighbouring lines one after the other: a filter is
+/// larger than what a processor keeps at hand.
+pub fn grouped(probes: &[Probe]) -> Vec<Probe> {
+    let group = |probe: &Probe| (probe.0 >> (64 - GROUP_BITS)) as usize;
+    let mut places = [0; 1 << GROUP_BITS];
+    probes.iter().for_each(|probe| places[group(probe)] += 1);
+    let mut next = 0;
+    for place in &mut places {
+        next += std::mem::replace(place, next);
+    }
+    let mut out = vec![Probe(0); probes.len()];
+    for probe in probes {
+        let place = &mut places[group(probe)];
+        out[*place] = *probe;
+        *place += 1;
+    }
+    out
+}
+
+// === impl Filter ===
+
+impl Filter {
     /// With room for so many keys.
     pub fn new(keys: u64) -> Self {
-        let lines = lines_for(keys);
-        Builder { bytes: vec![0; lines as usize * LINE], lines }
+        Filter { lines: vec![Line([0; LINE]); lines_for(keys) as usize] }
     }
 
-    /// Adds a key.
-    pub fn add(&mut self, key: u128) {
-        let probe = Probe::new(key);
-        let at = probe.line(self.lines) as usize * LINE;
-        probe.bits().for_each(|bit| self.bytes[at + bit / 8] |= 1 << (bit % 8));
+    /// Of lines that were written; `None` when one is not as it was.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (lines, _) = bytes.as_chunks::<LINE>();
+        let whole = lines.iter().all(|line| is_whole(line));
+        whole.then(|| Filter { lines: lines.iter().copied().map(Line).collect() })
     }
 
-    /// The lines with their checksums.
-    pub fn finish(mut self) -> Vec<u8> {
-        for line in self.bytes.chunks_exact_mut(LINE) {
+    /// Adds a key; whether it may have been there.
+    pub fn add(&mut self, probe: Probe) -> bool {
+        let at = probe.line(self.lines.len() as u64) as usize;
+        let line = &mut self.lines[at].0;
+        let mut known = true;
+        for bit in probe.bits() {
+            known &= line[bit / 8] >> (bit % 8) & 1 == 1;
+            line[bit / 8] |= 1 << (bit % 8);
+        }
+        known
+    }
+
+    /// Whether it may have a key; when not, it has not.
+    pub fn has(&self, probe: Probe) -> bool {
+        probe.is_in(&self.lines[probe.line(self.lines.len() as u64) as usize].0)
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        (self.lines.len() * LINE) as u64
+    }
+
+    /// The lines with their checksums, as they are written.
+    pub fn summed(&mut self) -> impl Iterator<Item = &[u8; LINE]> {
+        self.lines.iter_mut().map(|Line(line)| {
             let crc = crc32c::crc32c(&line[..LINE - 4]);
             line[LINE - 4..].copy_from_slice(&crc.to_le_bytes());
-        }
-        self.bytes
+            &*line
+        })
     }
 }
 
@@ -90,26 +138,36 @@ mod tests {
     #[test]
     fn keys_are_found_and_few_others_are() {
         let keys = |from: u128| (from..from + 20_000).map(|n| n * 0x1_0000_0001);
-        let mut builder = Builder::new(20_000);
-        keys(0).for_each(|key| builder.add(key));
-        let bytes = builder.finish();
-        let lines = bytes.len() as u64 / LINE as u64;
-        let found = |key| {
-            let probe = Probe::new(key);
-            probe.is_in(&bytes[probe.line(lines) as usize * LINE..][..LINE])
-        };
+        let mut made = Filter::new(20_000);
+        let known = keys(0).filter(|key| made.add(Probe::new(*key))).count();
+        assert!(known < 400, "{known} were thought to be there");
+        assert!(keys(0).all(|key| made.has(Probe::new(key))));
+        let bytes = made.summed().flatten().copied().collect::<Vec<_>>();
+        let read = Filter::read(&bytes).expect("whole");
+        let found = |key| read.has(Probe::new(key));
         assert!(keys(0).all(found));
         let wrong = keys(1 << 40).filter(|key| found(*key)).count();
-        assert!(wrong < 800, "{wrong} of 20,000");
+        assert!(wrong < 500, "{wrong} of 20,000");
         assert!(bytes.chunks(LINE).all(is_whole));
     }
 
     #[test]
+    fn groups_are_in_the_order_of_lines_and_have_all() {
+        let probes: Vec<Probe> = (0..5_000).map(Probe::new).collect();
+        let mut groups: Vec<u64> = grouped(&probes).iter().map(|probe| probe.0).collect();
+        assert!(groups.is_sorted_by_key(|hash| hash >> (64 - GROUP_BITS)));
+        let mut all: Vec<u64> = probes.iter().map(|probe| probe.0).collect();
+        all.sort_unstable();
+        groups.sort_unstable();
+        assert_eq!(groups, all);
+    }
+
+    #[test]
     fn a_flipped_bit_is_seen() {
-        let mut bytes = Builder::new(1).finish();
+        let mut bytes = Filter::new(1).summed().flatten().copied().collect::<Vec<_>>();
         for bit in 0..LINE * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(!is_whole(&bytes), "bit {bit}");
+            assert!(!is_whole(&bytes) && Filter::read(&bytes).is_none(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }

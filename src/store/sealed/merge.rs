@@ -1,79 +1,106 @@
 //! Merges tables of like size into one, on a thread of its own, so that a lookup asks few
 //! tables. Neighbours only: parts stay in order. Older records of a key, and those of parts that
 //! were dropped, are left out.
+//!
+//! Each merge writes all its records again. Traces and response ids go with their parts one day,
+//! so they are merged once from what is put at once, and again only when their keys are not in
+//! memory any more. Units stay: all but the newest record of each must go some time.
 
+use super::filter::Filter;
 use super::table::Table;
 use super::write::Writer;
-use crate::model::shelf::{Family, Part, Record, ShelfError};
+use crate::model::shelf::{Family, Part, ShelfError};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread::JoinHandle;
 
-/// Tables of like size that make one.
-const FAN: usize = 8;
-/// Records of the smallest size.
-const SMALL: u64 = 16_384;
-/// A table with more records is not merged any more, when its records go by themselves one day;
-/// those of units stay, so all but the newest record of each must go some time.
+/// Tables of like size that make one, of units …
+const UNITS_FAN: usize = 4;
+/// … of large ones of other families …
+const LARGE_FAN: usize = 8;
+/// … and of others.
+const FAN: usize = 16;
+/// Records of a table that is merged again only when its filter is not in memory …
+const LARGE: u64 = 1 << 19;
+/// … and of one that is not merged any more.
 const RECORDS_MAX: u64 = 4 << 20;
+/// Blocks that are read at once.
+const READ_BLOCKS: usize = 16;
 
 /// Runs one merge at a time.
 #[derive(Default)]
 pub struct Merger {
-    running: Option<(u64, Receiver<Done>)>,
+    running: Option<Running>,
+    stop: Arc<AtomicBool>,
+}
+
+struct Running {
+    number: u64,
+    done: Receiver<Done>,
+    thread: JoinHandle<()>,
 }
 
 /// A merge that ended.
 pub struct Done {
     /// Of which family.
     pub family: Family,
-    /// The new table.
-    pub number: u64,
     /// The tables it replaces.
     pub inputs: Vec<u64>,
-    /// Whether a table was written: none is when nothing was left.
-    pub written: Result<bool, ShelfError>,
+    /// The new table, durable; none when nothing was left.
+    pub written: Result<Option<Table>, ShelfError>,
 }
 
-/// The newest neighbours that should be merged: enough of like size.
-pub fn due(tables: &[Table], family: Family) -> Option<Range<usize>> {
-    let largest = if family == Family::Units { u32::MAX } else { size(RECORDS_MAX) };
-    let sizes: Vec<u32> = tables.iter().map(|table| size(table.records)).collect();
+/// The newest neighbours that should be merged: enough of like size. Tables from part `since` on
+/// need no filter of their own.
+pub fn due(tables: &[Table], family: Family, since: Part) -> Option<Range<usize>> {
+    let is_done = |table: &Table| {
+        let cheap = table.parts.0 >= since || table.holds_filter();
+        family != Family::Units && table.records >= if cheap { LARGE } else { RECORDS_MAX }
+    };
+    let size = |table: &Table| if is_done(table) { u32::MAX } else { size(table.records) };
+    let sizes: Vec<u32> = tables.iter().map(size).collect();
     let mut end = sizes.len();
     while end > 0 {
         let own = sizes[end - 1];
         // Smaller ones between larger ones go with them.
         let start = sizes[..end].iter().rposition(|size| *size > own).map_or(0, |at| at + 1);
-        if end - start >= FAN && own < largest {
+        if own < u32::MAX && end - start >= fan(family, own) {
             return Some(start..end);
         }
-        end = sizes[..end].iter().rposition(|size| *size > own)? + 1;
+        end = start.min(end - 1);
     }
     None
 }
 
 fn size(records: u64) -> u32 {
-    (records.max(SMALL) / SMALL).ilog2() / FAN.ilog2()
+    records.max(1).ilog2() / 4
+}
+
+fn fan(family: Family, own: u32) -> usize {
+    match family {
+        Family::Units => UNITS_FAN,
+        _ if own > size(LARGE) => LARGE_FAN,
+        _ => FAN,
+    }
 }
 
 // === impl Merger ===
 
 impl Merger {
-    /// Whether one runs.
-    pub fn is_busy(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Whether this table is being written.
-    pub fn is_writing(&self, number: u64) -> bool {
-        self.running.as_ref().is_some_and(|running| running.0 == number)
+    /// The number of the table that is being written, while a merge runs.
+    pub fn writing(&self) -> Option<u64> {
+        self.running.as_ref().map(|running| running.number)
     }
 
     /// The merge that ended, once.
     pub fn done(&mut self) -> Option<Done> {
-        let got = self.running.as_ref()?.1.try_recv();
+        let got = self.running.as_ref()?.done.try_recv();
         if !matches!(got, Err(TryRecvError::Empty)) {
             self.running = None;
         }
@@ -90,84 +117,134 @@ impl Merger {
         oldest: Part,
     ) -> std::io::Result<()> {
         let (to, done) = channel();
+        let stop = self.stop.clone();
         let work = move || {
-            let written = merge(family, &path, &inputs, oldest);
-            if !matches!(written, Ok(true)) {
+            let merge = Merge { family, oldest, inputs: &inputs, stop: &stop };
+            let written = merge.table(&path, number);
+            if !matches!(written, Ok(Some(_))) {
                 let _ = std::fs::remove_file(&path);
             }
-            let inputs = inputs.into_iter().map(|input| input.0).collect();
+            let inputs = inputs.iter().map(|input| input.0).collect();
             // Nobody waits any more when the process ends.
-            let _ = to.send(Done { family, number, inputs, written });
+            let _ = to.send(Done { family, inputs, written });
         };
-        std::thread::Builder::new().name("merge".into()).spawn(work)?;
-        self.running = Some((number, done));
+        let thread = std::thread::Builder::new().name("merge".into()).spawn(work)?;
+        self.running = Some(Running { number, done, thread });
         Ok(())
+    }
+}
+
+impl Drop for Merger {
+    /// Whoever opens the folder next must be the only one who writes there.
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
+        }
     }
 }
 
 /// The head of one input; the least key first, of equal ones the newest part.
 type Head = Reverse<(u128, Reverse<Part>, usize)>;
 
+/// What is to be merged.
+struct Merge<'a> {
+    family: Family,
+    oldest: Part,
+    inputs: &'a [(u64, PathBuf)],
+    stop: &'a AtomicBool,
+}
+
+impl Merge<'_> {
+    fn table(&self, path: &Path, number: u64) -> Result<Option<Table>, ShelfError> {
+        let Some(filter) = self.write(path)? else { return Ok(None) };
+        let table = Table::written(path, number, self.family, filter)?;
+        table.file().sync_all()?;
+        Ok(Some(table))
+    }
+
+    fn write(&self, path: &Path) -> Result<Option<Filter>, ShelfError> {
+        let mut heap: BinaryHeap<Head> = BinaryHeap::new();
+        let mut open = Vec::new();
+        for (at, (number, path)) in self.inputs.iter().enumerate() {
+            let mut input = Input::new(Table::open(path, *number, self.family)?);
+            input.advance()?;
+            heap.extend(input.head(at));
+            open.push(input);
+        }
+        let parts = open.iter().map(|input| input.table.parts);
+        let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+        let count = open.iter().map(|input| input.table.records).sum();
+        let mut writer = Writer::create(path, self.family, parts, count)?;
+        let (mut last, mut any) = (None, false);
+        while let Some(mut top) = heap.peek_mut() {
+            let Reverse((key, Reverse(part), at)) = *top;
+            let input = &mut open[at];
+            if last != Some(key) && part >= self.oldest {
+                writer.push(key, part, input.record())?;
+                any = true;
+            }
+            last = Some(key);
+            if input.advance()? && self.stop.load(Relaxed) {
+                return Err(ShelfError::Failed("stopped".into()));
+            }
+            match input.head(at) {
+                Some(next) => *top = next,
+                None => drop(PeekMut::pop(top)),
+            }
+        }
+        let filter = writer.finish()?;
+        Ok(any.then_some(filter))
+    }
+}
+
 /// A table read from its beginning to its end.
 struct Input {
     table: Table,
+    /// The next block to read, and the blocks that are read, what is left of the first and all
+    /// of the others, last one first.
     block: u64,
-    records: std::vec::IntoIter<Record>,
-    head: Option<Record>,
+    bytes: Vec<u8>,
+    blocks: Vec<Range<usize>>,
+    head: Option<(u128, Part, Range<usize>)>,
 }
+
+// === impl Input ===
 
 impl Input {
-    fn next(&mut self) -> Result<Option<Record>, ShelfError> {
-        loop {
-            if let Some(record) = self.records.next() {
-                return Ok(self.head.replace(record));
-            }
-            if self.block == self.table.blocks {
-                return Ok(self.head.take());
-            }
-            self.records = self.table.records_of(self.block)?.into_iter();
-            self.block += 1;
-        }
+    fn new(table: Table) -> Self {
+        let (bytes, blocks) = Default::default();
+        Input { table, block: 0, bytes, blocks, head: None }
     }
-}
 
-fn merge(
-    family: Family,
-    path: &Path,
-    inputs: &[(u64, PathBuf)],
-    oldest: Part,
-) -> Result<bool, ShelfError> {
-    let mut heap: BinaryHeap<Head> = BinaryHeap::new();
-    let mut open = Vec::new();
-    for (at, (number, path)) in inputs.iter().enumerate() {
-        let table = Table::open(path, *number, family)?;
-        let records = Vec::new().into_iter();
-        let mut input = Input { table, block: 0, records, head: None };
-        input.next()?;
-        heap.extend(head(&input, at));
-        open.push(input);
+    fn head(&self, at: usize) -> Option<Head> {
+        let (key, part, _) = self.head.as_ref()?;
+        Some(Reverse((*key, Reverse(*part), at)))
     }
-    let parts = open.iter().map(|input| input.table.parts);
-    let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
-    let count = open.iter().map(|input| input.table.records).sum();
-    let mut writer = Writer::create(path, family, parts, count)?;
-    let (mut last, mut any) = (None, false);
-    while let Some(Reverse((key, _, at))) = heap.pop() {
-        let record = open[at].next()?;
-        heap.extend(head(&open[at], at));
-        let Some(record) = record.filter(|_| last != Some(key)) else { continue };
-        last = Some(key);
-        if record.part >= oldest {
-            writer.push(key, record.part, &record.bytes)?;
-            any = true;
-        }
-    }
-    writer.finish()?;
-    std::fs::File::open(path)?.sync_all()?;
-    Ok(any)
-}
 
-fn head(input: &Input, at: usize) -> Option<Head> {
-    let record = input.head.as_ref()?;
-    Some(Reverse((record.key, Reverse(record.part), at)))
+    /// The bytes of the record at the head.
+    fn record(&self) -> &[u8] {
+        self.head.as_ref().map_or(&[], |head| &self.bytes[head.2.clone()])
+    }
+
+    /// Goes on to the next record; whether blocks were read for it.
+    fn advance(&mut self) -> Result<bool, ShelfError> {
+        while self.blocks.last().is_some_and(Range::is_empty) {
+            self.blocks.pop();
+        }
+        let read = self.blocks.is_empty();
+        if read {
+            self.blocks = self.table.blocks_from(self.block, READ_BLOCKS, &mut self.bytes)?;
+            self.block += self.blocks.len() as u64;
+            self.blocks.reverse();
+        }
+        self.head = None;
+        if let Some(rest) = self.blocks.last_mut() {
+            let (key, part, bytes) = self.table.first_of(&self.bytes[rest.clone()])?;
+            let begin = rest.start;
+            rest.start += bytes.end;
+            self.head = Some((key, part, begin + bytes.start..begin + bytes.end));
+        }
+        Ok(read)
+    }
 }

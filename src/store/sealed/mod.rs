@@ -1,58 +1,60 @@
 //! Records that left the engine's memory, on disk: `DIR/sealed/<family>-<number>.tab`.
 //!
-//! Flow: batch → one immutable table → tables of like size are merged in the background →
-//! tables whose parts are all beyond the horizon go. Nothing is ever changed in place: a
+//! Flow: batch → one immutable table, written on a thread → tables of like size are merged on
+//! another → tables whose parts are all beyond the horizon go. Nothing is ever changed in place: a
 //! [`Manifest`] names the tables of a moment, a snapshot of the engine carries it, and tables stay
 //! as long as one of the last two snapshots names them. So a restart sees exactly the records that
-//! were there when its snapshot was taken, whatever was written after.
+//! were there when its snapshot was taken, whatever was written after. What is asked and put is in
+//! `asked`.
 
+mod asked;
+mod backlog;
 mod filter;
+mod frozen;
 mod merge;
+mod recent;
 mod table;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use crate::fail;
-use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError};
-use filter::Probe;
+use crate::model::shelf::{Family, Part, ShelfError};
+use backlog::Backlog;
+pub use frozen::{Frozen, Manifest};
 use merge::{Done, Merger};
-use serde::{Deserialize, Serialize};
+use recent::{NEVER, Recent};
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use table::Table;
-use write::Writer;
 
 /// Bytes of filters that are held in memory; of further ones a line is read when it is needed.
-pub const FILTER_BYTES_MAX: u64 = 16 << 20;
-/// Records of a page, about.
-const PAGE_RECORDS: usize = 8_192;
+/// Tests need few, so that each kind of going without is tried.
+pub const FILTER_BYTES_MAX: u64 = if cfg!(test) { 8 << 10 } else { 16 << 20 };
 /// Snapshots whose tables are kept.
 const KEPT: usize = 2;
 const FAMILIES: [(Family, &str); 3] =
     [(Family::Traces, "traces"), (Family::Responses, "responses"), (Family::Units, "units")];
 
-/// The tables of a moment.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Manifest {
-    next: u64,
-    /// Family, number, size.
-    tables: Vec<(u8, u64, u64)>,
-    oldest: [Part; 3],
-}
-
 /// See the module.
 pub struct Sealed {
     folder: PathBuf,
     next: u64,
-    /// By family, oldest parts first.
-    tables: [Vec<Table>; 3],
-    oldest: [Part; 3],
+    /// By family.
+    kinds: [Kind; 3],
+    backlog: Backlog,
     merger: Merger,
     retained: VecDeque<BTreeSet<u64>>,
-    /// Tables that came since the last sync.
+    /// Tables that are not known to be durable.
     unsynced: BTreeSet<u64>,
+}
+
+/// What there is of a family.
+struct Kind {
+    /// Oldest parts first.
+    tables: Vec<Table>,
+    oldest: Part,
+    recent: Recent,
 }
 
 // === impl Sealed ===
@@ -62,11 +64,11 @@ impl Sealed {
     /// no longer need it. With `accept_loss` damaged tables are named and left out.
     pub fn open(dir: &Path, manifest: &Manifest, accept_loss: bool) -> Result<Sealed, ShelfError> {
         let folder = dir.join("sealed");
-        let mut tables = [Vec::new(), Vec::new(), Vec::new()];
+        let mut kinds = manifest.oldest.map(Kind::new);
         for (family, number, bytes) in &manifest.tables {
             let Some((of, _)) = FAMILIES.get(usize::from(*family)) else { continue };
             match open(&path_of(&folder, *of, *number), *number, *of, *bytes) {
-                Ok(table) => tables[*of as usize].push(table),
+                Ok(table) => kinds[*of as usize].tables.push(table),
                 Err(error @ ShelfError::Damaged { .. }) if accept_loss => {
                     tracing::error!(%error, "goes on without it: what comes late for its records \
                         is counted anew");
@@ -74,14 +76,19 @@ impl Sealed {
                 Err(error) => return Err(error),
             }
         }
+        // Units come again and again, and response ids that are nowhere are hardly ever asked for:
+        // the tables' own filters are better for them.
+        let traces = &mut kinds[Family::Traces as usize];
+        let last = traces.tables.iter().map(|table| table.parts.1).max();
+        traces.recent = Recent::new(last.map_or(0, |last| last + 1));
         // A number is used once: an older snapshot may still rest on a table that this one does
         // not name.
         let next = manifest.next.max(last_number(&folder)?.map_or(0, |last| last + 1));
         let mut sealed = Sealed {
             folder,
             next,
-            tables,
-            oldest: manifest.oldest,
+            kinds,
+            backlog: Backlog::default(),
             merger: Merger::default(),
             retained: VecDeque::from([manifest.numbers()]),
             unsynced: BTreeSet::new(),
@@ -90,50 +97,40 @@ impl Sealed {
         Ok(sealed)
     }
 
-    /// Names the tables as they are now.
-    pub fn manifest(&self) -> Manifest {
-        let mut tables = Vec::new();
-        for (kind, list) in self.tables.iter().enumerate() {
-            tables.extend(list.iter().map(|table| (kind as u8, table.number, table.bytes)));
+    /// What there is now, for a snapshot: it has to be durable before one may rest on it.
+    pub fn freeze(&mut self) -> Result<Frozen, ShelfError> {
+        self.take_written()?;
+        let (mut tables, mut waiting) = (Vec::new(), Vec::new());
+        for (kind, (family, _)) in self.kinds.iter().zip(FAMILIES) {
+            tables.extend(kind.tables.iter().map(|t| (family as u8, t.number, t.bytes)));
+            let to_come = self.backlog.of(family);
+            waiting.extend(to_come.map(|one| (family as u8, one.number, one.outcome.clone())));
         }
-        Manifest { next: self.next, tables, oldest: self.oldest }
+        let written = self.kinds.iter().flat_map(|kind| &kind.tables);
+        let unsynced = written.filter(|table| self.unsynced.contains(&table.number));
+        let unsynced = unsynced.map(|table| table.file().clone()).collect();
+        let oldest = [0, 1, 2].map(|kind| self.kinds[kind].oldest);
+        let manifest = Manifest { next: self.next, tables, oldest };
+        Ok(Frozen { folder: self.folder.clone(), manifest, unsynced, waiting })
     }
 
-    /// Makes everything durable that the manifest names.
-    pub fn sync(&mut self) -> Result<(), ShelfError> {
-        if self.unsynced.is_empty() {
-            return Ok(());
-        }
-        fail::point("seal.sync");
-        let written = self.tables.iter().flatten();
-        for table in written.filter(|table| self.unsynced.contains(&table.number)) {
-            table.sync()?;
-        }
-        std::fs::File::open(&self.folder)?.sync_all()?;
-        self.unsynced.clear();
-        Ok(())
-    }
-
-    /// A snapshot with this manifest is durable: removes what none of the kept ones names.
+    /// A snapshot with this manifest is durable: removes what none of the kept ones names, on a
+    /// thread.
     pub fn saved(&mut self, manifest: &Manifest) -> Result<(), ShelfError> {
-        self.retained.push_back(manifest.numbers());
+        let named = manifest.numbers();
+        self.unsynced.retain(|number| !named.contains(number));
+        self.retained.push_back(named);
         while self.retained.len() > KEPT {
             self.retained.pop_front();
         }
         if self.retained.len() < KEPT || !self.folder.exists() {
             return Ok(());
         }
-        let mut needed = self.manifest().numbers();
-        self.retained.iter().for_each(|numbers| needed.extend(numbers));
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let number = number_of(&path);
-            fail::point("seal.clean");
-            if number.is_some_and(|n| !needed.contains(&n) && !self.merger.is_writing(n)) {
-                std::fs::remove_file(&path)?;
-            }
-        }
-        Ok(())
+        let mut needed: BTreeSet<u64> = self.retained.iter().flatten().copied().collect();
+        needed.extend(self.kinds.iter().flat_map(|kind| &kind.tables).map(|t| t.number));
+        needed.extend(FAMILIES.iter().flat_map(|of| self.backlog.of(of.0)).map(|one| one.number));
+        needed.extend(self.merger.writing());
+        self.backlog.clean(self.folder.clone(), needed, self.next)
     }
 
     /// Puts a damaged file aside, so that the next start sees that it cannot be used.
@@ -142,16 +139,18 @@ impl Sealed {
         std::fs::rename(file, format!("{file}.damaged"))
     }
 
-    /// Bytes of all tables, and of the filters in memory.
+    /// Bytes of all tables that are written, and of the filters in memory.
     pub fn bytes(&self) -> (u64, u64) {
-        let all = || self.tables.iter().flatten();
-        let filters: u64 = all().map(Table::filter_bytes).sum();
-        (all().map(|table| table.bytes).sum(), filters.min(FILTER_BYTES_MAX))
+        let tables = self.kinds.iter().flat_map(|kind| &kind.tables);
+        let held = tables.clone().filter(|table| table.holds_filter());
+        let held: u64 = held.map(Table::filter_bytes).sum();
+        let recent: u64 = self.kinds.iter().map(|kind| kind.recent.bytes()).sum();
+        (tables.map(|table| table.bytes).sum(), held + recent)
     }
 
     /// Tables there are.
     pub fn count(&self) -> usize {
-        self.tables.iter().map(Vec::len).sum()
+        self.kinds.iter().map(|kind| kind.tables.len()).sum::<usize>() + self.backlog.len()
     }
 
     fn number(&mut self) -> u64 {
@@ -159,28 +158,35 @@ impl Sealed {
         self.next - 1
     }
 
-    /// Newer tables first, as far as there is room.
+    /// Keeps filters within their limit: first those of units, newer tables first, up to a half
+    /// of it, then what was put lately, then newer tables.
     fn hold_filters(&mut self) -> Result<(), ShelfError> {
+        let [traces, responses, units] = &mut self.kinds;
         let mut left = FILTER_BYTES_MAX;
-        let mut all: Vec<&mut Table> = self.tables.iter_mut().flatten().collect();
-        all.sort_by_key(|table| std::cmp::Reverse(table.number));
-        for table in all {
-            let fits = table.filter_bytes() <= left;
-            left -= if fits { table.filter_bytes() } else { 0 };
-            table.hold_filter(fits)?;
+        left -= hold(&mut units.tables, left / 2)?;
+        while traces.recent.bytes() > left {
+            traces.recent.forget_oldest();
         }
-        Ok(())
+        left -= traces.recent.bytes();
+        left -= hold(&mut traces.tables, left)?;
+        hold(&mut responses.tables, left).map(drop)
+    }
+
+    /// Takes over tables that are written.
+    fn take_written(&mut self) -> Result<(), ShelfError> {
+        let mut any = false;
+        while let Some((family, table)) = self.backlog.written()? {
+            self.unsynced.insert(table.number);
+            self.kinds[family as usize].tables.push(table);
+            any = true;
+        }
+        if any { self.hold_filters() } else { Ok(()) }
     }
 
     /// Takes over a merge that is done.
     fn install(&mut self, done: Done) -> Result<(), ShelfError> {
-        let kind = done.family as usize;
         let merged = match done.written {
-            Ok(true) => {
-                let path = path_of(&self.folder, done.family, done.number);
-                Some(Table::open(&path, done.number, done.family)?)
-            }
-            Ok(false) => None,
+            Ok(merged) => merged,
             Err(error) => {
                 // The inputs are still there; the next batch tries again.
                 tracing::warn!(%error, "sealed tables could not be merged");
@@ -188,115 +194,43 @@ impl Sealed {
             }
         };
         fail::point("seal.merged");
-        let list = &mut self.tables[kind];
-        let at = list.iter().position(|table| done.inputs.contains(&table.number));
-        list.retain(|table| !done.inputs.contains(&table.number));
+        let kind = &mut self.kinds[done.family as usize];
+        let at = kind.tables.iter().position(|table| done.inputs.contains(&table.number));
+        kind.tables.retain(|table| !done.inputs.contains(&table.number));
         if let (Some(at), Some(merged)) = (at, merged) {
-            list.insert(at, merged);
-            self.unsynced.insert(done.number);
+            self.unsynced.insert(merged.number);
+            kind.tables.insert(at, merged);
         }
         self.hold_filters()
     }
 
-    fn tend(&mut self, family: Family) -> Result<(), ShelfError> {
+    fn tend(&mut self) -> Result<(), ShelfError> {
         if let Some(done) = self.merger.done() {
             self.install(done)?;
         }
-        let list = &self.tables[family as usize];
-        let Some(range) = merge::due(list, family) else { return Ok(()) };
-        if self.merger.is_busy() {
+        if self.merger.writing().is_some() {
             return Ok(());
         }
-        let inputs = list[range].iter().map(|t| (t.number, t.path().to_owned())).collect();
-        let number = self.number();
-        let path = path_of(&self.folder, family, number);
-        let oldest = self.oldest[family as usize];
-        self.merger.start(family, number, path, inputs, oldest)?;
+        for (family, _) in FAMILIES {
+            let kind = &self.kinds[family as usize];
+            let Some(range) = merge::due(&kind.tables, family, kind.recent.since()) else {
+                continue;
+            };
+            let inputs = kind.tables[range].iter().map(|t| (t.number, t.path().to_owned()));
+            let (inputs, oldest) = (inputs.collect(), kind.oldest);
+            let number = self.number();
+            let path = path_of(&self.folder, family, number);
+            return Ok(self.merger.start(family, number, path, inputs, oldest)?);
+        }
         Ok(())
     }
 }
 
-impl Shelf for Sealed {
-    fn put(&mut self, batch: &Batch) -> Result<(), ShelfError> {
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(&self.folder)?;
-        let number = self.number();
-        let path = path_of(&self.folder, batch.family, number);
-        fail::point("seal.put");
-        let written = write(&path, batch).map_err(ShelfError::from);
-        fail::point("seal.written");
-        let opened = written.and_then(|()| Table::open(&path, number, batch.family));
-        let table = match opened {
-            Ok(table) => table,
-            Err(error) => {
-                // Half a table is of no use, and its space may be what is missing.
-                let _ = std::fs::remove_file(&path);
-                return Err(error);
-            }
-        };
-        self.tables[batch.family as usize].push(table);
-        self.unsynced.insert(number);
-        self.hold_filters()?;
-        self.tend(batch.family)
-    }
+// === impl Kind ===
 
-    fn get(
-        &mut self,
-        family: Family,
-        keys: &[u128],
-        oldest: Part,
-    ) -> Result<Vec<Record>, ShelfError> {
-        let mut found = Vec::new();
-        for key in keys {
-            found.extend(newest(&mut self.tables[family as usize], *key, oldest)?);
-        }
-        Ok(found)
-    }
-
-    fn page(
-        &mut self,
-        family: Family,
-        parts: &Range<Part>,
-        from: Cursor,
-    ) -> Result<Page, ShelfError> {
-        let list = &mut self.tables[family as usize];
-        let mut page = Page::default();
-        let (mut at, mut block) = ((from.at >> 64) as u64, from.at as u64);
-        while (at as usize) < list.len() {
-            let (older, newer) = list.split_at_mut(at as usize + 1);
-            let table = &older[at as usize];
-            let apart = table.parts.1 < parts.start || table.parts.0 >= parts.end;
-            if apart || block == table.blocks {
-                (at, block) = (at + 1, 0);
-                continue;
-            }
-            if page.records.len() >= PAGE_RECORDS {
-                let at = u128::from(at) << 64 | u128::from(block);
-                page.next = Some(Cursor { at, ..from });
-                break;
-            }
-            for record in table.records_of(block)? {
-                let wanted = parts.contains(&record.part);
-                if wanted && newest(newer, record.key, 0)?.is_none() {
-                    page.records.push(record);
-                }
-            }
-            block += 1;
-        }
-        Ok(page)
-    }
-
-    fn drop_before(&mut self, family: Family, oldest: Part) {
-        self.oldest[family as usize] = oldest;
-        self.tables[family as usize].retain(|table| table.parts.1 >= oldest);
-    }
-}
-
-impl Manifest {
-    fn numbers(&self) -> BTreeSet<u64> {
-        self.tables.iter().map(|table| table.1).collect()
+impl Kind {
+    fn new(oldest: Part) -> Self {
+        Kind { tables: Vec::new(), oldest, recent: Recent::new(NEVER) }
     }
 }
 
@@ -322,27 +256,15 @@ fn open(path: &Path, number: u64, family: Family, bytes: u64) -> Result<Table, S
     }
 }
 
-fn write(path: &Path, batch: &Batch) -> std::io::Result<()> {
-    let count = batch.records.len() as u64;
-    let mut writer = Writer::create(path, batch.family, (batch.part, batch.part), count)?;
-    for (key, bytes) in &batch.records {
-        writer.push(*key, batch.part, bytes)?;
+/// Holds the filters of newer tables, as far as there is room; gives what they take.
+fn hold(tables: &mut [Table], room: u64) -> Result<u64, ShelfError> {
+    let mut taken = 0;
+    for table in tables.iter_mut().rev() {
+        let fits = taken + table.filter_bytes() <= room;
+        table.hold_filter(fits)?;
+        taken += if fits { table.filter_bytes() } else { 0 };
     }
-    writer.finish()
-}
-
-/// The newest record of a key, when its part is not too old.
-fn newest(tables: &mut [Table], key: u128, oldest: Part) -> Result<Option<Record>, ShelfError> {
-    let probe = Probe::new(key);
-    for table in tables.iter_mut().rev().take_while(|table| table.parts.1 >= oldest) {
-        if !table.may_have(probe)? {
-            continue;
-        }
-        if let Some(record) = table.get(key)? {
-            return Ok((record.part >= oldest).then_some(record));
-        }
-    }
-    Ok(None)
+    Ok(taken)
 }
 
 fn path_of(folder: &Path, family: Family, number: u64) -> PathBuf {

@@ -10,12 +10,14 @@
 //! All little endian. Whatever is read is checked; a wrong byte is an error, never an answer.
 //! In memory are the top and, while there is room, the filter.
 
-use super::filter::{self, LINE, Probe};
+use super::filter::{self, Filter, LINE, Probe};
 use crate::model::shelf::{Family, Part, Record, ShelfError};
 use crate::model::varint;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(super) const MAGIC: [u8; 8] = *b"armstab1";
 pub(super) const FOOT: usize = 88;
@@ -34,13 +36,13 @@ pub struct Table {
     pub bytes: u64,
     /// How many blocks.
     pub blocks: u64,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     index_at: u64,
     filter_at: u64,
     lines: u64,
     top: Vec<u128>,
-    filter: Option<Vec<u8>>,
+    filter: Option<Filter>,
     /// The piece of the index and the block that were read last, with their numbers.
     piece: Option<(u64, Vec<Entry>)>,
     last: Option<(u64, Vec<u8>)>,
@@ -142,7 +144,7 @@ impl Table {
             records: foot.records,
             bytes,
             blocks: foot.blocks,
-            file,
+            file: Arc::new(file),
             path: path.to_owned(),
             index_at: foot.index_at,
             filter_at: foot.filter_at,
@@ -154,19 +156,35 @@ impl Table {
         })
     }
 
+    /// The same of a file that was just written, with its filter.
+    pub fn written(
+        path: &Path,
+        number: u64,
+        family: Family,
+        filter: Filter,
+    ) -> Result<Table, ShelfError> {
+        let table = Table::open(path, number, family)?;
+        Ok(Table { filter: Some(filter), ..table })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it durable.
-    pub fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_all()
+    /// The file, to be synced.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// Bytes that its filter takes, in memory or not.
     pub fn filter_bytes(&self) -> u64 {
         self.lines * LINE as u64
+    }
+
+    /// Whether its filter is in memory.
+    pub fn holds_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     /// Takes the filter into memory, or lets go of it.
@@ -179,19 +197,17 @@ impl Table {
         }
         let mut bytes = vec![0; self.filter_bytes() as usize];
         self.file.read_exact_at(&mut bytes, self.filter_at)?;
-        if !bytes.chunks_exact(LINE).all(filter::is_whole) {
-            return Err(self.damaged("its filter is not what was written"));
-        }
-        self.filter = Some(bytes);
+        let read = Filter::read(&bytes);
+        self.filter = Some(read.ok_or_else(|| self.damaged("its filter is not what was written"))?);
         Ok(())
     }
 
     /// Whether it may have a key; when not, it has not.
     pub fn may_have(&self, probe: Probe) -> Result<bool, ShelfError> {
-        let at = probe.line(self.lines) * LINE as u64;
         if let Some(filter) = &self.filter {
-            return Ok(probe.is_in(&filter[at as usize..at as usize + LINE]));
+            return Ok(filter.has(probe));
         }
+        let at = probe.line(self.lines) * LINE as u64;
         let mut line = [0; LINE];
         self.file.read_exact_at(&mut line, self.filter_at + at)?;
         match filter::is_whole(&line) {
@@ -238,6 +254,43 @@ impl Table {
                 Ok(Record { key, part, bytes: bytes.to_vec() })
             })
             .collect()
+    }
+
+    /// Reads some neighbouring blocks from this one on at once; gives where each is in the bytes.
+    pub fn blocks_from(
+        &self,
+        block: u64,
+        max: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Vec<Range<usize>>, ShelfError> {
+        let entries = self.entries(block / PIECE as u64)?;
+        let some = entries.iter().skip(block as usize % PIECE).take(max);
+        let Some(first) = some.clone().next() else { return Ok(Vec::new()) };
+        let mut ranges = Vec::with_capacity(max);
+        let mut end = 0;
+        for entry in some {
+            ranges.push(end..end + entry.len);
+            end += entry.len + 4;
+        }
+        bytes.resize(end, 0);
+        self.file.read_exact_at(bytes, first.at)?;
+        let whole = |range: &Range<usize>| {
+            let crc = crc32c::crc32c(&bytes[range.clone()]).to_le_bytes();
+            bytes[range.end..range.end + 4] == crc
+        };
+        match ranges.iter().all(whole) {
+            true => Ok(ranges),
+            false => Err(self.damaged("a block is not what was written")),
+        }
+    }
+
+    /// The first record of what is left of a block: its key, its part, and where its bytes are.
+    pub fn first_of(&self, rest: &[u8]) -> Result<(u128, Part, Range<usize>), ShelfError> {
+        let mut records = Records { bytes: rest, first: self.parts.0 };
+        let read = records.one().ok_or_else(|| self.damaged("a record of it cannot be read"));
+        let (key, part, bytes) = read?;
+        let end = rest.len() - records.bytes.len();
+        Ok((key, part, end - bytes.len()..end))
     }
 
     fn entries(&self, piece: u64) -> Result<Vec<Entry>, ShelfError> {

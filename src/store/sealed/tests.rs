@@ -1,28 +1,41 @@
 //! The shelf on disk answers as a map does, over merges, restarts and damage.
 
 use super::*;
-use crate::model::shelf::MemoryShelf;
+use crate::model::shelf::{Batch, Cursor, MemoryShelf, Shelf};
 use proptest::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-fn batch(part: Part, keys: impl Iterator<Item = u128>) -> Batch {
+fn batch(part: Part, keys: impl Iterator<Item = u128>) -> Arc<Batch> {
     let mut records: Vec<(u128, Vec<u8>)> =
         keys.map(|key| (key, format!("{part}/{key}").repeat(4).into_bytes())).collect();
     records.sort_unstable();
     records.dedup_by_key(|record| record.0);
-    Batch { family: Family::Traces, part, records }
+    Arc::new(Batch { family: Family::Traces, part, records })
 }
 
 fn spread(key: u128) -> u128 {
     key.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_0c1d_2e3f_5a6b)
 }
 
-/// Waits until no merge runs and none is due.
+/// The tables as they are now, durable.
+fn synced(sealed: &mut Sealed) -> Manifest {
+    sealed.freeze().and_then(Frozen::sync).expect("sync")
+}
+
+/// Waits until all is written, no merge runs and none is due.
 fn settle(sealed: &mut Sealed) {
+    sealed.backlog.settle().expect("written");
+    sealed.take_written().expect("takes");
     let began = Instant::now();
-    while sealed.merger.is_busy() || merge::due(&sealed.tables[0], Family::Traces).is_some() {
-        sealed.tend(Family::Traces).expect("tends");
+    let due = |sealed: &Sealed| {
+        let kind = &sealed.kinds[0];
+        merge::due(&kind.tables, Family::Traces, kind.recent.since()).is_some()
+    };
+    while sealed.merger.writing().is_some() || due(sealed) {
+        sealed.tend().expect("tends");
         assert!(began.elapsed() < Duration::from_secs(60), "a merge does not end");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -70,8 +83,9 @@ proptest! {
             if round == 0 {
                 settle(&mut sealed);
             } else {
-                sealed.sync().expect("sync");
-                sealed = Sealed::open(dir.path(), &sealed.manifest(), false).expect("opens again");
+                let manifest = synced(&mut sealed);
+                drop(sealed);
+                sealed = Sealed::open(dir.path(), &manifest, false).expect("opens again");
             }
         }
     }
@@ -86,7 +100,7 @@ fn small_tables_become_few() {
         sealed.put(&batch(part, keys)).expect("put");
         settle(&mut sealed);
     }
-    assert!(sealed.count() < 16, "{} tables", sealed.count());
+    assert!(sealed.count() < 32, "{} tables", sealed.count());
     assert_eq!(walk(&mut sealed, 0..1_000).len(), 200 * 200);
     sealed.drop_before(Family::Traces, 190);
     assert_eq!(walk(&mut sealed, 190..1_000).len(), 11 * 200);
@@ -97,8 +111,7 @@ fn a_snapshot_sees_what_was_there_and_nothing_later() {
     let dir = TempDir::new().expect("dir");
     let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
     sealed.put(&batch(1, 0..100)).expect("put");
-    let first = sealed.manifest();
-    sealed.sync().expect("sync");
+    let first = synced(&mut sealed);
     sealed.saved(&first).expect("saved");
     for part in 2..30 {
         sealed.put(&batch(part, 0..100)).expect("put");
@@ -111,7 +124,7 @@ fn a_snapshot_sees_what_was_there_and_nothing_later() {
     // What is written now takes the place of what was written after the snapshot, in a file of
     // its own: tables are never written over.
     back.put(&batch(2, 0..50)).expect("put");
-    assert!(back.manifest().next > sealed.manifest().next, "numbers are used once");
+    assert!(back.next > sealed.next, "numbers are used once");
     sealed.get(Family::Traces, &[7], 0).expect("the other tables are as they were");
     assert_eq!(back.get(Family::Traces, &[7, 70], 0).expect("get")[0].part, 2);
     assert_eq!(back.get(Family::Traces, &[70], 0).expect("get")[0].part, 1);
@@ -125,15 +138,15 @@ fn tables_that_no_snapshot_names_go() {
     for part in 1..100 {
         sealed.put(&batch(part, 0..100)).expect("put");
         settle(&mut sealed);
-        sealed.sync().expect("sync");
-        let manifest = sealed.manifest();
+        let manifest = synced(&mut sealed);
         sealed.saved(&manifest).expect("saved");
     }
     assert!(files() < 40, "{} files", files());
     sealed.drop_before(Family::Traces, 1_000);
     for _ in 0..3 {
-        let manifest = sealed.manifest();
+        let manifest = synced(&mut sealed);
         sealed.saved(&manifest).expect("saved");
+        settle(&mut sealed);
     }
     assert_eq!(files(), 0);
 }
@@ -143,7 +156,7 @@ fn no_wrong_byte_gives_a_wrong_answer() {
     let dir = TempDir::new().expect("dir");
     let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
     sealed.put(&batch(3, (0..16).map(spread))).expect("put");
-    let manifest = sealed.manifest();
+    let manifest = synced(&mut sealed);
     let mut keys: Vec<u128> = (0..24).map(spread).collect();
     keys.sort_unstable();
     let right = sealed.get(Family::Traces, &keys, 0).expect("get");
@@ -167,4 +180,60 @@ fn no_wrong_byte_gives_a_wrong_answer() {
     std::fs::remove_file(&path).expect("remove");
     let missing = Sealed::open(dir.path(), &manifest, false).err().expect("refused").to_string();
     assert!(missing.contains("it is missing"), "{missing}");
+}
+
+#[test]
+fn what_waits_is_in_the_snapshot_that_comes_before_it_is_written() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    let (told, waits) = std::sync::mpsc::channel();
+    sealed.put(&batch(1, (0..10).map(spread))).expect("put");
+    sealed.backlog.hold(waits);
+    sealed.put(&batch(2, (5..20).map(spread))).expect("put");
+    let found = sealed.get(Family::Traces, &[spread(7)], 0).expect("get");
+    assert_eq!((sealed.backlog.len(), found[0].part), (2, 2), "it is found in memory");
+    assert_eq!(walk(&mut sealed, 0..9).len(), 20);
+    let frozen = sealed.freeze().expect("frozen");
+    sealed.put(&batch(3, (7..30).map(spread))).expect("put");
+    let thread = std::thread::spawn(move || frozen.sync());
+    drop(told);
+    let manifest = thread.join().expect("ends").expect("synced");
+    drop(sealed);
+    let mut back = Sealed::open(dir.path(), &manifest, false).expect("opens");
+    assert_eq!(back.get(Family::Traces, &[spread(7)], 0).expect("get"), found);
+    assert_eq!(walk(&mut back, 0..9).len(), 20);
+}
+
+#[test]
+fn who_puts_more_than_may_wait_waits() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    let (told, waits) = std::sync::mpsc::channel::<()>();
+    sealed.backlog.hold(waits);
+    let large = |part: u128| (part * 40_000..(part + 1) * 40_000).map(spread);
+    let began = Instant::now();
+    let goes_on = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(told);
+    });
+    for part in 1..=6 {
+        sealed.put(&batch(part, large(u128::from(part)))).expect("put");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "it did not wait");
+    goes_on.join().expect("ends");
+    settle(&mut sealed);
+    assert_eq!(walk(&mut sealed, 0..99).len(), 6 * 40_000);
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_and_no_snapshot_names_it() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    let path = path_of(&dir.path().join("sealed"), Family::Traces, 0);
+    std::fs::create_dir_all(path).expect("a folder where the table should be");
+    sealed.put(&batch(1, 0..10)).expect("put");
+    let synced = sealed.freeze().and_then(Frozen::sync);
+    assert!(matches!(synced, Err(ShelfError::Failed(_))), "{synced:?}");
+    let put = sealed.put(&batch(2, 0..10));
+    assert!(matches!(put, Err(ShelfError::Failed(_))), "{put:?}");
 }

@@ -1,14 +1,16 @@
 //! Writes a table: records in the order of their keys, blocks of about 8 KiB.
 
-use super::filter::Builder;
+use super::filter::{self, Filter, Probe};
 use super::table::{Foot, PIECE};
-use crate::model::shelf::{Family, Part};
+use crate::model::shelf::{Batch, Family, Part};
 use crate::model::varint;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 const BLOCK_BYTES: usize = 8 << 10;
+/// Keys that are added to the filter together.
+const PROBES: usize = 1 << 16;
 
 /// A table that is being written.
 pub struct Writer {
@@ -20,7 +22,9 @@ pub struct Writer {
     index: Vec<u8>,
     piece: Vec<u8>,
     top: Vec<u8>,
-    filter: Builder,
+    filter: Filter,
+    /// Keys that are not in the filter yet.
+    probes: Vec<Probe>,
     foot: Foot,
 }
 
@@ -44,9 +48,9 @@ impl Writer {
             lines: 0,
             top_crc: 0,
         };
-        let (block, index, piece, top) = Default::default();
-        let filter = Builder::new(count);
-        Ok(Writer { out, at: 0, block, first: 0, index, piece, top, filter, foot })
+        let (block, index, piece, top, probes) = Default::default();
+        let filter = Filter::new(count);
+        Ok(Writer { out, at: 0, block, first: 0, index, piece, top, filter, probes, foot })
     }
 
     /// Appends a record; its key is above all before.
@@ -58,12 +62,22 @@ impl Writer {
         self.block.extend_from_slice(&key.to_le_bytes());
         varint::put(&mut self.block, bytes.len() as u64);
         self.block.extend_from_slice(bytes);
-        self.filter.add(key);
+        self.probes.push(Probe::new(key));
+        if self.probes.len() == PROBES {
+            self.add_probes();
+        }
         self.foot.records += 1;
         if self.block.len() >= BLOCK_BYTES {
             self.end_block()?;
         }
         Ok(())
+    }
+
+    fn add_probes(&mut self) {
+        for probe in filter::grouped(&self.probes) {
+            self.filter.add(probe);
+        }
+        self.probes.clear();
     }
 
     fn end_block(&mut self) -> std::io::Result<()> {
@@ -95,20 +109,34 @@ impl Writer {
         }
     }
 
-    /// Writes what comes after the records.
-    pub fn finish(mut self) -> std::io::Result<()> {
+    /// Writes what comes after the records; gives the filter.
+    pub fn finish(mut self) -> std::io::Result<Filter> {
         self.end_block()?;
         self.end_piece();
-        let filter = self.filter.finish();
+        self.add_probes();
         let foot = &mut self.foot;
         foot.index_at = self.at;
         foot.top_at = self.at + self.index.len() as u64;
         foot.filter_at = foot.top_at + self.top.len() as u64;
-        foot.lines = (filter.len() / super::filter::LINE) as u64;
+        foot.lines = self.filter.bytes() / filter::LINE as u64;
         foot.top_crc = crc32c::crc32c(&self.top);
-        for part in [&self.index[..], &self.top, &filter, &foot.encode()] {
-            self.out.write_all(part)?;
+        self.out.write_all(&self.index)?;
+        self.out.write_all(&self.top)?;
+        for line in self.filter.summed() {
+            self.out.write_all(line)?;
         }
-        self.out.flush()
+        self.out.write_all(&foot.encode())?;
+        self.out.flush()?;
+        Ok(self.filter)
     }
+}
+
+/// Writes a batch.
+pub fn table(path: &Path, batch: &Batch) -> std::io::Result<Filter> {
+    let count = batch.records.len() as u64;
+    let mut writer = Writer::create(path, batch.family, (batch.part, batch.part), count)?;
+    for (key, bytes) in &batch.records {
+        writer.push(*key, batch.part, bytes)?;
+    }
+    writer.finish()
 }
