@@ -263,6 +263,9 @@ impl Table {
         max: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<Vec<Range<usize>>, ShelfError> {
+        if block >= self.blocks {
+            return Ok(Vec::new());
+        }
         let entries = self.entries(block / PIECE as u64)?;
         let some = entries.iter().skip(block as usize % PIECE).take(max);
         let Some(first) = some.clone().next() else { return Ok(Vec::new()) };

@@ -237,3 +237,21 @@ fn what_cannot_be_written_is_an_error_and_no_snapshot_names_it() {
     let put = sealed.put(&batch(2, 0..10));
     assert!(matches!(put, Err(ShelfError::Failed(_))), "{put:?}");
 }
+
+#[test]
+fn a_table_that_ends_with_a_piece_of_its_index_is_merged() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    // One block each.
+    let records = |part: u32| {
+        let key = move |at: u128| u128::from(part) * 1_000 + at;
+        (0..table::PIECE as u128).map(move |at| (key(at), vec![part as u8; 9_000])).collect()
+    };
+    for part in 1..=16 {
+        let batch = Batch { family: Family::Traces, part, records: records(part) };
+        sealed.put(&Arc::new(batch)).expect("put");
+    }
+    settle(&mut sealed);
+    assert_eq!(sealed.count(), 1);
+    assert_eq!(walk(&mut sealed, 0..99).len(), 16 * table::PIECE);
+}
