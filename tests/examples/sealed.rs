@@ -10,10 +10,11 @@ use armspan::engine::Engine;
 use armspan::model::canonical::{jcs, set_id};
 use armspan::model::observation::{Define, Grader, Source};
 use armspan::model::settings::Experiment;
-use armspan::model::shelf::{Batch, Family, Shelf};
+use armspan::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError};
 use armspan::model::*;
 use armspan::store::Sealed;
 use std::io::{Write, stdout};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,9 +33,50 @@ fn mixed(mut x: u64) -> u64 {
     x ^ x >> 31
 }
 
+/// A shelf, and how long the engine's thread was in it.
+struct Timed {
+    shelf: Sealed,
+    spent: Duration,
+    longest_put: Duration,
+}
+
+impl Timed {
+    fn take(&mut self) -> Duration {
+        std::mem::take(&mut self.spent)
+    }
+}
+
+impl Shelf for Timed {
+    fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
+        let began = Instant::now();
+        let done = self.shelf.put(batch);
+        let took = began.elapsed();
+        (self.spent, self.longest_put) = (self.spent + took, self.longest_put.max(took));
+        done
+    }
+
+    fn get(&mut self, of: Family, keys: &[u128], oldest: Part) -> Result<Vec<Record>, ShelfError> {
+        let began = Instant::now();
+        let found = self.shelf.get(of, keys, oldest);
+        self.spent += began.elapsed();
+        found
+    }
+
+    fn page(&mut self, of: Family, parts: &Range<Part>, at: Cursor) -> Result<Page, ShelfError> {
+        let began = Instant::now();
+        let page = self.shelf.page(of, parts, at);
+        self.spent += began.elapsed();
+        page
+    }
+
+    fn drop_before(&mut self, family: Family, oldest: Part) {
+        self.shelf.drop_before(family, oldest);
+    }
+}
+
 struct World {
     engine: Engine,
-    shelf: Sealed,
+    shelf: Timed,
     units: u64,
     set: SetId,
     /// What an entry took at most.
@@ -54,6 +96,7 @@ impl World {
         facets.set(Field::PromptHash, Value::text("h"));
         let set = set_id(&facets);
         let shelf = Sealed::open(dir, &Default::default(), false).expect("shelf");
+        let shelf = Timed { shelf, spent: Duration::ZERO, longest_put: Duration::ZERO };
         let engine = Engine::new(Settings::default());
         let mut world = World { engine, shelf, units, set, longest: Duration::ZERO };
         let json = serde_json::to_value(&settings).expect("settings");
@@ -288,26 +331,32 @@ fn main() -> anyhow::Result<()> {
     let arms = &view.experiments[0].sites[0].arms;
     let counted = arms.iter().map(|arm| arm.calls).sum::<i64>() as u64;
     anyhow::ensure!(counted == calls.div_ceil(PER_ENTRY) * PER_ENTRY, "{counted} calls counted");
-    let (bytes, _) = world.shelf.bytes();
+    let (bytes, _) = world.shelf.shelf.bytes();
     writeln!(
         out,
         "{sealed:.0} ns a call with {calls} calls, nearly all sealed ({all:.0} of processor, making \
-         them included), an entry at most {} ms; {:.0} B of disk a call in {} tables; {} units; {} \
-         MiB resident",
+         them included), an entry at most {} ms; {:.0} of it in the shelf, a put at most {} ms; {:.0} B \
+         of disk a call in {} tables; {} units; {} MiB resident",
         world.longest.as_millis(),
+        each(world.shelf.take(), calls),
+        world.shelf.longest_put.as_millis(),
         bytes as f64 / calls as f64,
-        world.shelf.count(),
+        world.shelf.shelf.count(),
         arms.iter().map(|arm| arm.units).sum::<i64>(),
         rss_mib(),
     )?;
     let scores = world.late(calls, score);
-    writeln!(out, "{:.1} µs a late score by response id", each(scores, LATE) / 1e3)?;
+    let of_it = each(world.shelf.take(), LATE) / 1e3;
+    let scores = each(scores, LATE) / 1e3;
+    writeln!(out, "{scores:.1} µs a late score by response id, {of_it:.1} of it in the shelf")?;
     let retries = world.late(calls, |world, number| world.call(number)[0].clone());
-    writeln!(out, "{:.1} µs a retry of a sealed call", each(retries, LATE) / 1e3)?;
+    let of_it = each(world.shelf.take(), LATE) / 1e3;
+    let retries = each(retries, LATE) / 1e3;
+    writeln!(out, "{retries:.1} µs a retry of a sealed call, {of_it:.1} of it in the shelf")?;
     let counts = world.engine.view().counts;
     anyhow::ensure!(counts.duplicates == LATE && counts.late == 0, "{counts:?}");
     let began = Instant::now();
-    let (frozen, engine) = (world.shelf.freeze()?, world.engine.clone());
+    let (frozen, engine) = (world.shelf.shelf.freeze()?, world.engine.clone());
     let paused = began.elapsed();
     let manifest = frozen.sync()?;
     let state = engine.state()?;

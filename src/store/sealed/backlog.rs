@@ -71,6 +71,8 @@ enum Job {
         needed: BTreeSet<u64>,
         below: u64,
     },
+    /// Many small pieces of memory: to give them back takes a while.
+    Forget(Arc<Batch>),
     /// Tells when all before it is done.
     #[cfg(test)]
     Tell(Sender<()>),
@@ -120,9 +122,10 @@ impl Backlog {
             State::Waits | State::Refused(_) => None,
         };
         let Some(table) = table else { return Ok(None) };
+        let Some(oldest) = self.waiting.pop_front() else { return Ok(None) };
         let family = oldest.batch.family;
         self.bytes -= bytes_of(&oldest.batch);
-        self.waiting.pop_front();
+        self.send(Job::Forget(oldest.batch))?;
         Ok(Some((family, *table)))
     }
 
@@ -237,6 +240,7 @@ fn run(jobs: &Receiver<Job>, stop: &AtomicBool) {
                     tracing::warn!(%error, "sealed tables that nothing needs were not removed");
                 }
             }
+            Job::Forget(batch) => drop(batch),
             #[cfg(test)]
             Job::Tell(to) => drop(to.send(())),
             #[cfg(test)]
