@@ -33,7 +33,7 @@ fn mixed(mut x: u64) -> u64 {
     x ^ x >> 31
 }
 
-/// A shelf, and how long the engine's thread was in it.
+/// A shelf, and what processor time the engine's thread spent in it.
 struct Timed {
     shelf: Sealed,
     spent: Duration,
@@ -48,24 +48,24 @@ impl Timed {
 
 impl Shelf for Timed {
     fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), spent().1);
         let done = self.shelf.put(batch);
-        let took = began.elapsed();
-        (self.spent, self.longest_put) = (self.spent + took, self.longest_put.max(took));
+        self.longest_put = self.longest_put.max(began.elapsed());
+        self.spent += spent().1 - before;
         done
     }
 
     fn get(&mut self, of: Family, keys: &[u128], oldest: Part) -> Result<Vec<Record>, ShelfError> {
-        let began = Instant::now();
+        let before = spent().1;
         let found = self.shelf.get(of, keys, oldest);
-        self.spent += began.elapsed();
+        self.spent += spent().1 - before;
         found
     }
 
     fn page(&mut self, of: Family, parts: &Range<Part>, at: Cursor) -> Result<Page, ShelfError> {
-        let began = Instant::now();
+        let before = spent().1;
         let page = self.shelf.page(of, parts, at);
-        self.spent += began.elapsed();
+        self.spent += spent().1 - before;
         page
     }
 
@@ -334,11 +334,11 @@ fn main() -> anyhow::Result<()> {
     let (bytes, _) = world.shelf.shelf.bytes();
     writeln!(
         out,
-        "{sealed:.0} ns a call with {calls} calls, nearly all sealed ({all:.0} of processor, making \
-         them included), an entry at most {} ms; {:.0} of it in the shelf, a put at most {} ms; {:.0} B \
-         of disk a call in {} tables; {} units; {} MiB resident",
-        world.longest.as_millis(),
+        "{sealed:.0} ns a call with {calls} calls, nearly all sealed ({all:.0} of processor, \
+         making them included, {:.0} of it in the shelf), an entry at most {} ms, a put at most {} ms; \
+         {:.0} B of disk a call in {} tables; {} units; {} MiB resident",
         each(world.shelf.take(), calls),
+        world.longest.as_millis(),
         world.shelf.longest_put.as_millis(),
         bytes as f64 / calls as f64,
         world.shelf.shelf.count(),
@@ -348,11 +348,17 @@ fn main() -> anyhow::Result<()> {
     let scores = world.late(calls, score);
     let of_it = each(world.shelf.take(), LATE) / 1e3;
     let scores = each(scores, LATE) / 1e3;
-    writeln!(out, "{scores:.1} µs a late score by response id, {of_it:.1} of it in the shelf")?;
+    writeln!(
+        out,
+        "{scores:.1} µs a late score by response id, {of_it:.1} of processor in the shelf"
+    )?;
     let retries = world.late(calls, |world, number| world.call(number)[0].clone());
     let of_it = each(world.shelf.take(), LATE) / 1e3;
     let retries = each(retries, LATE) / 1e3;
-    writeln!(out, "{retries:.1} µs a retry of a sealed call, {of_it:.1} of it in the shelf")?;
+    writeln!(
+        out,
+        "{retries:.1} µs a retry of a sealed call, {of_it:.1} of processor in the shelf"
+    )?;
     let counts = world.engine.view().counts;
     anyhow::ensure!(counts.duplicates == LATE && counts.late == 0, "{counts:?}");
     let began = Instant::now();
@@ -367,8 +373,8 @@ fn main() -> anyhow::Result<()> {
     let shelf = Sealed::open(folder.path(), &manifest, false)?;
     writeln!(
         out,
-        "{} kB of state: the engine pauses {} ms for it; taken and synced in {} ms, opened again in \
-         {} ms with {} MiB sealed",
+        "{} kB of state: the engine pauses {} ms for it; taken and synced in {} ms, opened again \
+         in {} ms with {} MiB sealed",
         state.len() / 1000,
         paused.as_millis(),
         saved.as_millis(),
