@@ -162,3 +162,26 @@ impl Rest {
         Err(Error::Io { what: "no snapshot rests on", path: "outbox".into(), source: again })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_snapshot_rests_on_an_outbox_that_was_opened_again_meanwhile() {
+        let dir = tempfile::TempDir::new().expect("dir");
+        let outbox = Outbox::open(dir.path()).expect("opens");
+        let mut recorder = Recorder::new(outbox.clone(), 0, u64::MAX).expect("reads");
+        let rest = recorder.rest(5).expect("put");
+        rest.sync().expect("durable");
+        recorder.rested(&rest, true);
+        let rest = recorder.rest(9).expect("put");
+        recorder.begin_again();
+        let error = rest.sync().err().expect("refused").to_string();
+        assert!(error.contains("opened again"), "{error}");
+        recorder.rested(&rest, false);
+        let next = recorder.rest(9).expect("put");
+        next.sync().expect("the next one is durable");
+        assert_eq!(outbox.position().expect("reads"), 9);
+    }
+}
