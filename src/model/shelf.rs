@@ -1,6 +1,7 @@
 //! What the engine needs to keep but not in memory: sealed traces, where the call of a response
 //! id is, and units. It names what it wants by key; whoever drives it reads and writes.
 
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +32,9 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
+/// Bytes of a record on their way out of memory; those of a response id need no block of their own.
+pub type Value = SmallVec<[u8; 16]>;
+
 /// Records that go out of memory together, sorted by key, each key once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
@@ -39,7 +43,7 @@ pub struct Batch {
     /// Their part.
     pub part: Part,
     /// Key and bytes.
-    pub records: Vec<(u128, Vec<u8>)>,
+    pub records: Vec<(u128, Value)>,
 }
 
 /// A place in a walk over all records; only who made it understands it.
@@ -131,7 +135,7 @@ impl MemoryShelf {
 impl Shelf for MemoryShelf {
     fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
         for (key, bytes) in &batch.records {
-            self.records.insert((batch.family, *key), (batch.part, bytes.clone()));
+            self.records.insert((batch.family, *key), (batch.part, bytes.to_vec()));
         }
         Ok(())
     }

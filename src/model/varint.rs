@@ -33,12 +33,56 @@ pub fn write(out: &mut [u8; BYTES_MAX], value: u64) -> usize {
 }
 
 /// Takes a number off the front; `None` when it is cut short or longer than ten bytes.
+#[inline]
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let first = *bytes.first()?;
+    if first < 128 {
+        *bytes = &bytes[1..];
+        return Some(first.into());
+    }
+    match bytes.first_chunk() {
+        Some(ten) => {
+            let (value, count) = read(ten)?;
+            *bytes = &bytes[count..];
+            Some(value)
+        }
+        None => take_last(bytes),
+    }
+}
+
+/// The number at the beginning of ten bytes, and how many of them it has.
+#[inline]
+fn read(bytes: &[u8; BYTES_MAX]) -> Option<(u64, usize)> {
+    let [low @ .., ninth, tenth] = *bytes;
+    let groups = u64::from_le_bytes(low);
+    let ends = !groups & 0x8080_8080_8080_8080;
+    if ends != 0 {
+        let count = ends.trailing_zeros() as usize / 8 + 1;
+        return Some((drawn_together(groups & u64::MAX >> (64 - 8 * count)), count));
+    }
+    let value = drawn_together(groups) | u64::from(ninth & 127) << 56;
+    match (ninth, tenth) {
+        (..128, _) => Some((value, 9)),
+        (_, ..128) => Some((value | u64::from(tenth) << 63, 10)),
+        _ => None,
+    }
+}
+
+/// Eight groups of seven bits side by side, without what marks them.
+#[inline]
+fn drawn_together(groups: u64) -> u64 {
+    let all = groups & 0x7f7f_7f7f_7f7f_7f7f;
+    let all = all & 0x007f_007f_007f_007f | (all & 0x7f00_7f00_7f00_7f00) >> 1;
+    let all = all & 0x0000_3fff_0000_3fff | (all & 0x3fff_0000_3fff_0000) >> 2;
+    all & 0x0fff_ffff | (all & 0x0fff_ffff_0000_0000) >> 4
+}
+
+/// The same near the end of the bytes, where there are no ten any more.
+fn take_last(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
-    for (at, shift) in (0..64).step_by(7).enumerate() {
-        let byte = *bytes.get(at)?;
-        value |= u64::from(byte & 127) << shift;
-        if byte < 128 {
+    for (at, byte) in bytes.iter().enumerate() {
+        value |= u64::from(byte & 127) << (7 * at);
+        if *byte < 128 {
             *bytes = &bytes[at + 1..];
             return Some(value);
         }
@@ -70,6 +114,9 @@ mod tests {
             assert_eq!(room[..count], bytes, "{value:x}");
             let mut rest = &bytes[..];
             assert_eq!((take(&mut rest), rest.len()), (Some(value), 0));
+            let followed = [&bytes[..], &[0xff; 12]].concat();
+            let mut rest = &followed[..];
+            assert_eq!((take(&mut rest), rest.len()), (Some(value), 12));
             assert_eq!(take(&mut &bytes[..bytes.len() - 1]), None);
             assert_eq!(zigzag(unzigzag(value)), value);
         }

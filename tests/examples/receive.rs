@@ -43,18 +43,22 @@ fn drain(mut tail: Tail) -> std::thread::JoinHandle<()> {
     })
 }
 
+/// What is counted of the walk.
+#[inline(never)]
+fn measured(normalizer: &Normalizer, bytes: &[u8], batch: &mut Batch) -> usize {
+    batch.clear();
+    let report = normalizer.traces(black_box(bytes), Times::any(), batch, &mut Blind);
+    assert_eq!(report.expect("OTLP").calls, genai::SPANS);
+    normalizer.durable(batch);
+    batch.observations.len()
+}
+
 /// Bytes → encoded observations, everything known already.
 fn walk(turns: u64) {
     let normalizer = Normalizer::new(normalize::Config::default());
     let requests = requests();
     let mut batch = Batch::default();
-    let mut each = |bytes: &[u8]| {
-        batch.clear();
-        let report = normalizer.traces(black_box(bytes), Times::any(), &mut batch, &mut Blind);
-        assert_eq!(report.expect("OTLP").calls, genai::SPANS);
-        normalizer.durable(&batch);
-        batch.observations.len()
-    };
+    let mut each = |bytes: &[u8]| measured(&normalizer, bytes, &mut batch);
     let logged: usize = requests.iter().map(|bytes| each(bytes)).sum();
     let began = Instant::now();
     for turn in 0..turns {

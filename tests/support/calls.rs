@@ -80,13 +80,15 @@ impl Calls {
     }
 
     fn span(&self, number: u64, out: &mut Vec<u8>) {
+        // Far from zero, which `mixed` leaves as it is and which is no id.
+        let number = number + (1 << 40);
         let root = number - number % TRACE;
         let trace = TraceId(u128::from(mixed(root)) << 64 | u128::from(mixed(!root)));
         let user = mixed(root ^ 0x55) % self.units;
         let arm = (mixed(user) & 1) as usize;
         let (span, above) = (SpanId(mixed(number ^ 7)), SpanId(mixed(root ^ 7)));
         let parent = if number == root { SpanId::NONE } else { above };
-        let place = Place { trace, span, parent, end: BASE + number * SECOND / RATE };
+        let place = Place { trace, span, parent, end: BASE + (number - (1 << 40)) * SECOND / RATE };
         let dice = mixed(number ^ 0x99);
         let failed = dice % 50 == 0;
         let call = Call {

@@ -24,6 +24,10 @@ pub struct Memo {
     /// Rooms that are used again and again.
     pub(super) scratch: Scratch,
     chain: Vec<SetId>,
+    /// What was asked last: the calls of a trace mostly ask the same.
+    last_merged: (Vec<SetId>, SetId),
+    last_identity: Option<((Sym, SetId), SetId)>,
+    last_site: Option<((SetId, SetId, Operation), Sym)>,
 }
 
 /// What resolving one trace needs for a moment.
@@ -51,6 +55,7 @@ impl Memo {
     pub fn forget_settings(&mut self) {
         self.identities.clear();
         self.prices.clear();
+        self.last_identity = None;
     }
 
     /// An empty list of sets; [`Memo::merge`] takes it back.
@@ -115,10 +120,15 @@ impl Memo {
         key.extend_from_slice(retrievals);
         // The number of own sets is part of the key: a set may be one's own or inherited.
         key.push(SetId(own as u128 | u128::from(operation.is_completion()) << 64));
-        if let Some(known) = self.merged.get(key.as_slice()) {
-            let known = *known;
+        if self.last_merged.0 == key {
             self.chain = key;
-            return known;
+            return self.last_merged.1;
+        }
+        if let Some(known) = self.merged.get(key.as_slice()) {
+            self.last_merged.0.clone_from(&key);
+            self.last_merged.1 = *known;
+            self.chain = key;
+            return self.last_merged.1;
         }
         let mut full = FacetSet::default();
         for (at, id) in key.iter().take(sets).enumerate() {
@@ -143,6 +153,11 @@ impl Memo {
         context: &Context,
         dictionary: &mut Dictionary,
     ) -> SetId {
+        if let (Some((asked, known)), None) = (self.last_identity, seed)
+            && asked == (experiment, full)
+        {
+            return known;
+        }
         let identity = context.identity(experiment);
         let max = context.settings.limits.names_max;
         let by_seed = seed.filter(|_| identity.identifies(Field::Seed));
@@ -155,6 +170,7 @@ impl Memo {
             return OVERFLOW;
         }
         if let Some(known) = self.identities.get(&(experiment, full)) {
+            self.last_identity = Some(((experiment, full), *known));
             return *known;
         }
         let id = dictionary.intern(identity.of(&dictionary.set(full)), max);
@@ -171,7 +187,14 @@ impl Memo {
         dictionary: &mut Dictionary,
         max: u32,
     ) -> Sym {
-        if let Some(known) = self.sites.get(&(own, full, operation)) {
+        let asked = (own, full, operation);
+        if let Some((last, known)) = self.last_site
+            && last == asked
+        {
+            return known;
+        }
+        if let Some(known) = self.sites.get(&asked) {
+            self.last_site = Some((asked, *known));
             return *known;
         }
         let (own_set, full_set) = (dictionary.set(own), dictionary.set(full));

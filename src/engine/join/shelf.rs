@@ -12,7 +12,7 @@ use super::{Held, Join, Key, count, place_of, waits};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, difference};
-use crate::model::shelf::{Batch, Cursor, Family, Part, Record};
+use crate::model::shelf::{Batch, Cursor, Family, Part, Record, Value};
 use crate::model::{MINUTE, Nanos, Observation, Sym, Target, TraceId, UnitHash, minute_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -261,7 +261,8 @@ impl Join {
     ) -> Vec<Batch> {
         let horizon = now.saturating_sub(context.settings.horizon.0);
         let max = context.settings.limits.join_bytes_max;
-        let goal = if self.bytes() > max { max / 2 } else { u64::MAX };
+        // Not much at once: the entry that it happens in waits for it.
+        let goal = if self.bytes() > max { max - max / 8 } else { u64::MAX };
         let (mut ids, mut old, mut left) = (Vec::new(), Vec::new(), self.bytes());
         // The last one stays: what comes next may belong to it.
         while self.traces.len() > ids.len() + old.len() + 1 {
@@ -308,11 +309,11 @@ impl Join {
                 lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
             }
             self.seal_responses(id, &held.bytes, &mut responses);
-            records.push((id.0, held.bytes.0.to_vec()));
+            records.push((id.0, Value::from_slice(&held.bytes.0)));
         }
         responses.sort_unstable();
         responses.dedup_by_key(|record| record.0);
-        let size = |list: &[(u128, Vec<u8>)]| -> u64 {
+        let size = |list: &[(u128, Value)]| -> u64 {
             list.iter().map(|record| record.1.len() as u64 + RECORD_BYTES).sum()
         };
         let bytes = size(&records) + size(&responses);
@@ -369,9 +370,9 @@ impl Join {
         last.census.lost_scores > 0
     }
 
-    fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(u128, Vec<u8>)>) {
+    fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(u128, Value)>) {
         for response in responses(&bytes.0) {
-            out.push((u128::from(response.0), id.0.to_le_bytes().to_vec()));
+            out.push((u128::from(response.0), Value::from_buf(id.0.to_le_bytes())));
             self.forget_response(response, id);
         }
     }

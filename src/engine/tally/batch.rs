@@ -5,7 +5,7 @@
 use super::buckets::bucket_of;
 use super::histogram::{Bucket, Histogram};
 use super::run::{Alike, Run, SECTIONS, Sums, section_of, square_micro, weigh};
-use super::windows::{Moment, Spot};
+use super::windows::Moment;
 use crate::engine::fact::{CallFact, Change, Fact, FactBody};
 use crate::model::Finish;
 use crate::model::metric::{Measure, Origin};
@@ -109,6 +109,35 @@ fn amount(origin: Origin, call: &CallFact) -> i64 {
     }
 }
 
+/// Sums of many values.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    n: i64,
+    y: i128,
+    w: i128,
+    ww: i128,
+}
+
+impl Total {
+    /// What a call adds: to the numerator and to the denominator of its unit's bucket.
+    #[inline]
+    fn add(&mut self, origin: Origin, row: &Row<'_>) -> (i64, i64) {
+        // How many calls there were does not depend on how arms were drawn.
+        let weight = match origin {
+            Origin::Calls => row.call.sampled_micro,
+            _ => row.call.weight_micro,
+        };
+        let y = row.sign * weigh(amount(origin, row.call), weight);
+        let weight = i64::try_from(weight).unwrap_or(i64::MAX);
+        let w = row.sign * weight;
+        self.n += row.sign;
+        self.y += i128::from(y);
+        self.w += i128::from(w);
+        self.ww += if row.sign > 0 { square_micro(weight) } else { -square_micro(weight) };
+        (y, w)
+    }
+}
+
 impl Sums {
     fn add_all<'a>(
         &mut self,
@@ -116,46 +145,36 @@ impl Sums {
         moment: &Moment,
         rows: impl Iterator<Item = Row<'a>>,
     ) {
-        let Sums { buckets, histogram, sections, windows, .. } = self;
-        let (mut n, mut y, mut w, mut ww) = (0i64, 0i128, 0i128, 0i128);
-        let mut spots = windows.spots(moment);
+        let mut total = Total::default();
+        let mut values: Vec<(Bucket, i64)> = Vec::new();
         let fine = origin.is_time();
+        let Sums { buckets, histogram, sections, windows, .. } = self;
         for row in rows {
-            // How many calls there were does not depend on how arms were drawn.
-            let weight = match origin {
-                Origin::Calls => row.call.sampled_micro,
-                _ => row.call.weight_micro,
-            };
-            let add_y = row.sign * weigh(amount(origin, row.call), weight);
-            let weight = i64::try_from(weight).unwrap_or(i64::MAX);
-            let add_w = row.sign * weight;
-            n += row.sign;
-            y += i128::from(add_y);
-            w += i128::from(add_w);
-            ww += i128::from(row.sign) * square_micro(weight);
-            buckets.add(row.bucket, add_y, add_w);
-            if let Some(value) = value(origin, row.call) {
-                let bucket = Bucket::of(value);
-                histogram.get_or_insert_default().count_in(bucket, row.sign);
-                if fine {
-                    let sections: &mut [Histogram; SECTIONS] = sections.get_or_insert_default();
-                    sections[section_of(row.bucket)].count_in(bucket, row.sign);
-                }
-                count_in(&mut spots, bucket, row.sign, fine);
+            let (y, w) = total.add(origin, &row);
+            buckets.add(row.bucket, y, w);
+            let Some(value) = value(origin, row.call) else { continue };
+            let bucket = Bucket::of(value);
+            values.push((bucket, row.sign));
+            if fine {
+                let sections: &mut [Histogram; SECTIONS] = sections.get_or_insert_default();
+                sections[section_of(row.bucket)].count_in(bucket, row.sign);
             }
         }
-        spots.iter_mut().flatten().for_each(|spot| spot.cell.add(n, y, w));
+        let Total { n, y, w, ww } = total;
+        for spot in windows.spots(moment).into_iter().flatten() {
+            spot.cell.add(n, y, w);
+            // Single minutes keep the distribution only when it is fine.
+            if !values.is_empty() && (fine || !spot.minute) {
+                spot.cell.histogram.get_or_insert_default().count_all(&values);
+            }
+        }
         windows.tidy(moment);
+        if !values.is_empty() {
+            histogram.get_or_insert_default().count_all(&values);
+        }
         self.n += n;
         self.y += y;
         self.w += w;
         self.ww += ww;
-    }
-}
-
-/// Single minutes keep the distribution only when it is fine.
-fn count_in(spots: &mut [Option<Spot<'_>>; 3], bucket: Bucket, sign: i64, fine: bool) {
-    for spot in spots.iter_mut().flatten().filter(|spot| fine || !spot.minute) {
-        spot.cell.histogram.get_or_insert_default().count_in(bucket, sign);
     }
 }

@@ -41,7 +41,15 @@ impl PartialEq for Buckets {
 
 impl Buckets {
     /// Adds to the bucket of a unit; negative values take back.
+    #[inline]
     pub fn add(&mut self, bucket: u16, y: i64, w: i64) {
+        if let Buckets::Dense(list) = self {
+            let row = &mut list[usize::from(bucket)];
+            if let Some(sums) = add_checked(*row, y, w) {
+                *row = sums;
+                return;
+            }
+        }
         if !self.try_add(bucket, y, w) {
             self.widen();
             self.try_add(bucket, y, w);

@@ -65,12 +65,14 @@ pub struct Bucket(Option<i16>);
 
 impl Bucket {
     /// Of a value.
+    #[inline]
     pub fn of(value: u64) -> Self {
         Bucket((value > 0).then(|| index(value)))
     }
 }
 
 /// The bucket of a positive value.
+#[inline]
 fn index(value: u64) -> i16 {
     let octave = 63 - value.leading_zeros() as i16;
     let mantissa = value << value.leading_zeros();
@@ -100,6 +102,7 @@ impl Default for Counts {
 }
 
 impl Counts {
+    #[inline]
     fn add(&mut self, index: i16, count: i64) {
         if let Counts::Dense(low, list) = self
             && let Some(sum) = usize::try_from(index - *low).ok().and_then(|at| list.get_mut(at))
@@ -205,11 +208,17 @@ impl Histogram {
     }
 
     /// Adds or takes back one value of this bucket: several histograms hold it.
+    #[inline]
     pub fn count_in(&mut self, bucket: Bucket, sign: i64) {
         match bucket.0 {
             None => self.zero += sign,
             Some(index) => self.counts.add(index, sign),
         }
+    }
+
+    /// Adds or takes back many values.
+    pub fn count_all(&mut self, values: &[(Bucket, i64)]) {
+        values.iter().for_each(|(bucket, sign)| self.count_in(*bucket, *sign));
     }
 
     /// Adds all of another histogram.

@@ -7,7 +7,7 @@ use super::buckets::{Buckets, bucket_of};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::engine::shards::Shards;
 use crate::model::metric::Origin;
-use crate::model::shelf::{Batch, Family, Part, Record};
+use crate::model::shelf::{Batch, Family, Part, Record, Value};
 use crate::model::{Nanos, Sym, UnitHash};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -223,11 +223,11 @@ impl Register {
         let (_, limit, _) = turns.select_nth_unstable(middle);
         let limit = *limit;
         let gone = self.units.extract(|unit| unit.seen <= limit);
-        let mut records: Vec<(u128, Vec<u8>)> = Vec::with_capacity(middle);
+        let mut records: Vec<(u128, Value)> = Vec::with_capacity(middle);
         for ((experiment, hash), unit) in gone {
             self.bytes -= UNIT_BYTES + unit.places.len() as u64 * PLACE_BYTES;
             let key = u128::from(experiment.0) << 64 | u128::from(hash.0);
-            records.push((key, postcard::to_stdvec(&unit.places).unwrap_or_default()));
+            records.push((key, postcard::to_stdvec(&unit.places).unwrap_or_default().into()));
         }
         records.sort_unstable();
         self.last += 1;
@@ -499,7 +499,9 @@ mod tests {
             if let Some(Batch { part, records, .. }) = small.seal(1_000) {
                 assert!(small.bytes() <= 1_000, "{}", small.bytes());
                 let records = records.into_iter();
-                shelf.extend(records.map(|(key, bytes)| (key, Record { key, part, bytes })));
+                shelf.extend(
+                    records.map(|(key, bytes)| (key, Record { key, part, bytes: bytes.to_vec() })),
+                );
             }
             assert_eq!((&small.exposed, &small.of_arm), (&large.exposed, &large.of_arm));
             assert_eq!((&small.covariates, &small.spread), (&large.covariates, &large.spread));

@@ -315,11 +315,13 @@ impl Seen {
 }
 
 /// The section of a unit's bucket.
+#[inline]
 pub(super) fn section_of(bucket: u16) -> usize {
     usize::from(bucket) * SECTIONS / BUCKETS
 }
 
 /// The square of a weight, in millionths.
+#[inline]
 pub(super) fn square_micro(w: i64) -> i128 {
     // Nearly all weights are one, and dividing 128 bits is slow.
     if w == MICRO as i64 {
@@ -329,6 +331,7 @@ pub(super) fn square_micro(w: i64) -> i128 {
 }
 
 /// `value × weight`, rounded once, half to even; the weight is in millionths.
+#[inline]
 pub(super) fn weigh(value: i64, weight_micro: u64) -> i64 {
     if weight_micro == MICRO {
         return value;

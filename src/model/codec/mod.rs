@@ -8,7 +8,7 @@ mod room;
 mod tests;
 
 pub use reader::Reader;
-use room::Room;
+pub use room::Room;
 
 use super::observation::*;
 use super::varint::{put as put_varint, zigzag};

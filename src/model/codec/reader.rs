@@ -159,21 +159,23 @@ impl<'a> Reader<'a> {
     }
 
     fn place(&mut self) -> Result<Place, &'static str> {
+        let bytes: &[u8; 40] = self.array()?;
+        let word = |at: usize| bytes[at..].first_chunk().copied().map_or(0, u64::from_le_bytes);
         Ok(Place {
-            trace: TraceId(self.u128()?),
-            span: SpanId(self.u64()?),
-            parent: SpanId(self.u64()?),
-            end: self.u64()?,
+            trace: TraceId(u128::from(word(8)) << 64 | u128::from(word(0))),
+            span: SpanId(word(16)),
+            parent: SpanId(word(24)),
+            end: word(32),
         })
     }
 
     fn options<const N: usize>(&mut self) -> Result<[Option<u64>; N], &'static str> {
-        let mask = self.varint()?;
+        // Bits beyond the last value say nothing.
+        let mut left = self.varint()? & ((1 << N) - 1);
         let mut values = [None; N];
-        for (at, value) in values.iter_mut().enumerate() {
-            if mask >> at & 1 == 1 {
-                *value = Some(self.varint()?);
-            }
+        while left != 0 {
+            values[left.trailing_zeros() as usize] = Some(self.varint()?);
+            left &= left - 1;
         }
         Ok(values)
     }
@@ -185,25 +187,33 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], &'static str> {
+        let part = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+        self.at += N;
+        part.ok_or("cut short")
+    }
+
     fn prefixed(&mut self) -> Result<&'a [u8], &'static str> {
         let length = self.varint()?;
         self.take(usize::try_from(length).map_err(|_| "length")?)
     }
 
     fn byte(&mut self) -> Result<u8, &'static str> {
-        Ok(self.take(1)?[0])
+        let [byte] = *self.array()?;
+        Ok(byte)
     }
 
     fn u64(&mut self) -> Result<u64, &'static str> {
-        self.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| "cut short")
+        Ok(u64::from_le_bytes(*self.array()?))
     }
 
     fn u128(&mut self) -> Result<u128, &'static str> {
-        self.take(16)?.try_into().map(u128::from_le_bytes).map_err(|_| "cut short")
+        Ok(u128::from_le_bytes(*self.array()?))
     }
 
     fn varint(&mut self) -> Result<u64, &'static str> {
-        let mut rest = &self.bytes[self.at..];
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         let value = varint::take(&mut rest).ok_or("number cut short or too long")?;
         self.at = self.bytes.len() - rest.len();
         Ok(value)

@@ -13,6 +13,12 @@ pub struct Room {
     length: usize,
 }
 
+impl Default for Room {
+    fn default() -> Self {
+        Room { bytes: [0; BYTES], length: 0 }
+    }
+}
+
 impl Room {
     /// Of an observation with this tag.
     #[inline]
@@ -52,6 +58,13 @@ impl Room {
         let bit = |at: usize| u64::from(values[at].is_some()) << at;
         self.varint((0..N).fold(0, |mask, at| mask | bit(at)));
         values.into_iter().flatten().for_each(|value| self.varint(value));
+    }
+
+    /// Appends it, and is empty again.
+    #[inline]
+    pub fn move_to(&mut self, out: &mut Vec<u8>) {
+        self.append_to(out);
+        self.length = 0;
     }
 
     /// Appends it.

@@ -5,7 +5,7 @@
 use super::filter::Probe;
 use super::table::Table;
 use super::{Sealed, path_of};
-use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError};
+use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError, Value};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -168,10 +168,10 @@ fn pages(batch: &Batch) -> u64 {
 
 fn chunk(batch: &Batch, block: u64) -> Vec<Record> {
     let chunk = batch.records.chunks(PAGE_RECORDS).nth(block as usize).unwrap_or_default();
-    let record = |(key, bytes): &(u128, Vec<u8>)| Record {
+    let record = |(key, bytes): &(u128, Value)| Record {
         key: *key,
         part: batch.part,
-        bytes: bytes.clone(),
+        bytes: bytes.to_vec(),
     };
     chunk.iter().map(record).collect()
 }

@@ -190,7 +190,7 @@ impl Waiting {
     pub fn get(&self, key: u128) -> Option<Record> {
         let Batch { part, records, .. } = &*self.batch;
         let at = records.binary_search_by_key(&key, |record| record.0).ok()?;
-        Some(Record { key, part: *part, bytes: records[at].1.clone() })
+        Some(Record { key, part: *part, bytes: records[at].1.to_vec() })
     }
 }
 

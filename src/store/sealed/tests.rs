@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn batch(part: Part, keys: impl Iterator<Item = u128>) -> Arc<Batch> {
-    let mut records: Vec<(u128, Vec<u8>)> =
+    let mut records: Vec<(u128, crate::model::shelf::Value)> =
         keys.map(|key| (key, format!("{part}/{key}").repeat(4).into_bytes())).collect();
     records.sort_unstable();
     records.dedup_by_key(|record| record.0);
@@ -245,7 +245,7 @@ fn a_table_that_ends_with_a_piece_of_its_index_is_merged() {
     // One block each.
     let records = |part: u32| {
         let key = move |at: u128| u128::from(part) * 1_000 + at;
-        (0..table::PIECE as u128).map(move |at| (key(at), vec![part as u8; 9_000])).collect()
+        (0..table::PIECE as u128).map(move |at| (key(at), vec![part as u8; 9_000].into())).collect()
     };
     for part in 1..=16 {
         let batch = Batch { family: Family::Traces, part, records: records(part) };

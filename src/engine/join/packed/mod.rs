@@ -25,12 +25,17 @@ const ATOMS_MAX: usize = 65_536;
 pub struct Atoms {
     list: Vec<u128>,
     index: HashMap<u128, u32>,
+    /// What was asked for lately, by the lowest bits: the traces of a service name the same.
+    recent: [(u128, u32); RECENT],
 }
+
+/// A few services' worth.
+const RECENT: usize = 32;
 
 impl From<Vec<u128>> for Atoms {
     fn from(list: Vec<u128>) -> Self {
         let index = list.iter().enumerate().map(|(at, atom)| (*atom, at as u32)).collect();
-        Atoms { list, index }
+        Atoms { list, index, ..Atoms::default() }
     }
 }
 
@@ -42,6 +47,16 @@ impl From<Atoms> for Vec<u128> {
 
 impl Atoms {
     fn number(&mut self, atom: u128) -> Option<u32> {
+        let slot = atom as usize % RECENT;
+        if self.recent[slot].0 == atom && atom != 0 {
+            return Some(self.recent[slot].1);
+        }
+        let number = self.look_up(atom)?;
+        self.recent[slot] = (atom, number);
+        Some(number)
+    }
+
+    fn look_up(&mut self, atom: u128) -> Option<u32> {
         if let Some(known) = self.index.get(&atom) {
             return Some(*known);
         }
