@@ -95,6 +95,9 @@ pub enum Command {
     /// Deliver run records to a tool, or print them; what is there already stays as it is
     #[command(after_help = examples::EXPORT)]
     Export(Export),
+    /// Send made-up spans to a receiver, and say how fast it acknowledges them
+    #[command(hide = true, after_help = examples::BENCH)]
+    Bench(super::bench::Args),
     /// Print completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

@@ -76,6 +76,11 @@ pub const EXPORT: &str = "Examples:
   armspan export jsonl > records.jsonl
   armspan export parquet --dir ./records --from 24h
   armspan export status                          # how the sinks of a server do";
+/// `bench`.
+pub const BENCH: &str = "Examples:
+  armspan bench --pid $(pgrep -x armspan)        # flat out, with what it costs the server
+  armspan bench --rate 50000 --seconds 60        # latency at a set rate
+  armspan bench --protocol http -o json http://127.0.0.1:4318";
 /// `completions`.
 pub const COMPLETIONS: &str = "Examples:
   armspan completions bash > ~/.local/share/bash-completion/completions/armspan

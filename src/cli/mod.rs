@@ -3,6 +3,7 @@
 //! 74 disk failed, 130 interrupted.
 
 pub mod args;
+mod bench;
 mod check;
 mod client;
 mod compare;
@@ -76,6 +77,7 @@ fn dispatch(args: &Args) -> Result<ExitCode> {
         Command::Serve(serve) => return serve::serve(serve, args.output),
         Command::Demo(demo) => return demo::demo(demo, args.output),
         Command::Explain(files) => return explain::explain(files, args.output),
+        Command::Bench(load) => return bench::bench(load, args.output),
         Command::Replay(replay) => return replay::replay(replay, args.output),
         Command::Check(check) => {
             return check::check(check, args.output, &mut stdout().lock(), &mut stderr());

@@ -3,11 +3,11 @@
 //! traffic goes on live. Nothing leaves the machine or is written outside a temporary folder.
 
 mod feed;
-mod random;
+pub(super) mod random;
 pub mod scenario;
 pub mod settings;
 pub mod traffic;
-mod wire;
+pub(super) mod wire;
 
 use super::args::{Demo, Format};
 use super::print;
