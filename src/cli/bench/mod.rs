@@ -2,7 +2,7 @@
 //! says how many were acknowledged, how soon, and what that cost the server.
 //!
 //! ```text
-//! shape ─encode→ Template ─patch(Fresh)→ bytes of a request ─transport→ answer ─load→ Outcome ─report→ Data
+//! shape ─encode→ Template ─patch(Fresh)→ request ─transport→ Answer ─load→ Outcome ─report→ Data
 //! ```
 //! Requests are encoded once and sent with fresh ids, users and times written in, so that the
 //! client stays cheap and no id repeats. Any receiver will do; nothing is read from it but its

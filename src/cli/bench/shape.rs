@@ -16,7 +16,12 @@ const FAILED: f64 = 0.02;
 const RESPONSE: &str = "chatcmpl-0000000000000000";
 const CONVERSATION: &str = "conv_0000000000000000";
 const USER: &str = "user-00000000";
-const INSTRUCTIONS: &str = r#"[{"type":"text","content":"You are the support assistant of Example GmbH. Answer in the customer's language, cite the knowledge base article you used by its id, never promise refunds above 50 EUR, and hand over to a person when the customer asks for one or sounds upset. Keep every answer under 120 words."}]"#;
+const INSTRUCTIONS: &str = concat!(
+    r#"[{"type":"text","content":"You are the support assistant of Example GmbH. Answer in the "#,
+    "customer's language, cite the knowledge base article you used by its id, never promise ",
+    "refunds above 50 EUR, and hand over to a person when the customer asks for one or sounds ",
+    r#"upset. Keep every answer under 120 words."}]"#
+);
 
 /// A request with a span for each seat.
 pub fn request(args: &Args, seats: &[Seat], random: &mut Random) -> ExportTraceServiceRequest {

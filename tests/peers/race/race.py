@@ -6,6 +6,7 @@ import os
 import pathlib
 import statistics
 import sys
+import time
 
 import collectors
 import peer
@@ -82,10 +83,13 @@ class Queue(Collector):
 
 
 def run(make, folder, seconds):
+    rig.quiet()
     server = make(folder)
+    began = time.monotonic()
     others = -rig.busy_s(rig.SERVER_CPUS) + rig.cpu_s(server.pid)
     result, error = rig.Load(server.grpc, server.pid, seconds, warmup=WARMUP).result()
     others += rig.busy_s(rig.SERVER_CPUS) - rig.cpu_s(server.pid)
+    others *= 100 / (time.monotonic() - began)
     if result and hasattr(server, "checked"):
         server.checked(result)
     server.stop()
@@ -96,7 +100,7 @@ def run(make, folder, seconds):
     print(f"    {own['spans_per_cpu_s'] / 1e3:.1f} k a CPU s, {result['spans_per_s'] / 1e3:.1f} k/s, "
           f"p99 {result['latency_ms']['p99']:.1f} ms, {own['peak_rss_bytes'] / 1e6:.0f} MB, "
           f"dropped {spans['dropped']}, later {result['answers']['later']}, "
-          f"others on its core {others:.1f} s", file=sys.stderr)  # fmt: skip
+          f"others took {others:.0f} % of its core", file=sys.stderr)  # fmt: skip
     return {
         "per_cpu": own["spans_per_cpu_s"] / 1e3,
         "rate": result["spans_per_s"] / 1e3,
@@ -127,8 +131,8 @@ def table(results, seconds):
     lines = [
         f"{rig.machine()}. OTLP over gRPC, flat out: 512 spans of 1.4 kB a request, 16 in flight on 4 connections, "
         f"100,000 users; server on core {rig.SERVER_CPUS}, load on core {rig.CLIENT_CPU}; {ROUNDS} rounds of "
-        f"{seconds:g} s after {WARMUP} s, in turn: smallest / **middle** / largest. Of the server's core others took "
-        f"at most {others:.1f} s a round.",
+        f"{seconds:g} s after {WARMUP} s, in turn: smallest / **middle** / largest. Others took at most {others:.0f} % "
+        f"of the server's core.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" + "|--:" * (len(COLUMNS) - 1) + "|",
