@@ -93,8 +93,8 @@ def run(make, folder, seconds):
     if result and hasattr(server, "checked"):
         server.checked(result)
     server.stop()
-    if not result:
-        print(f"    no figures: {error}", file=sys.stderr)
+    if not result or not result["server"]["spans_per_cpu_s"]:
+        print(f"    no figures: {error or 'nothing within the measured time'}", file=sys.stderr)
         return None
     own, spans = result["server"], result["spans"]
     print(f"    {own['spans_per_cpu_s'] / 1e3:.1f} k a CPU s, {result['spans_per_s'] / 1e3:.1f} k/s, "
