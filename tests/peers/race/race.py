@@ -6,7 +6,6 @@ import os
 import pathlib
 import statistics
 import sys
-import time
 
 import collectors
 import peer
@@ -85,11 +84,9 @@ class Queue(Collector):
 def run(make, folder, seconds):
     rig.quiet()
     server = make(folder)
-    began = time.monotonic()
-    others = -rig.busy_s(rig.SERVER_CPUS) + rig.cpu_s(server.pid)
+    others = rig.Others(server.pid)
     result, error = rig.Load(server.grpc, server.pid, seconds, warmup=WARMUP).result()
-    others += rig.busy_s(rig.SERVER_CPUS) - rig.cpu_s(server.pid)
-    others *= 100 / (time.monotonic() - began)
+    others = others.percent()
     if result and hasattr(server, "checked"):
         server.checked(result)
     server.stop()

@@ -78,6 +78,18 @@ def quiet():
             return
 
 
+class Others:
+    """What others take of the server's core from now on."""
+
+    def __init__(self, pid):
+        self.pid, self.began = pid, time.monotonic()
+        self.before = busy_s(SERVER_CPUS) - cpu_s(pid)
+
+    def percent(self):
+        taken = busy_s(SERVER_CPUS) - cpu_s(self.pid) - self.before
+        return max(taken, 0) * 100 / (time.monotonic() - self.began) / len(SERVER_CPUS.split(","))
+
+
 def disk_mb(folder):
     total = 0
     for top, _, files in os.walk(folder):

@@ -106,18 +106,22 @@ class Phase:
     """A fresh server that is watched while it is under load."""
 
     def __init__(self, name, folder, more=""):
+        rig.quiet()
         self.name, self.server = name, rig.Armspan(folder / name, more)
         self.csv = peer.CACHE / "soak" / f"{name}.csv"
         self.csv.parent.mkdir(parents=True, exist_ok=True)
 
     def load(self, seconds, *flags):
         watch = rig.Watch(self.server, self.csv)
+        others = rig.Others(self.server.pid)
         result = rig.Load(self.server.grpc, self.server.pid, seconds, *flags, warmup=WARMUP).done()
+        others = others.percent()
         rows = watch.stop()
         behind = max(row["behind_entries"] for row in rows), max(row["queue_mib"] for row in rows)
         note(f"{self.name}: {result['spans_per_s']:.0f} spans/s acknowledged, "
              f"{result['server']['spans_per_cpu_s']:.0f} a CPU s; the engine was at most {behind[0]:.0f} entries and "
-             f"{behind[1]:.0f} MiB behind; {self.csv.relative_to(peer.ROOT)}")  # fmt: skip
+             f"{behind[1]:.0f} MiB behind; others took {others:.0f} % of its core; "
+             f"{self.csv.relative_to(peer.ROOT)}")  # fmt: skip
         return result, rows
 
     def __enter__(self):
