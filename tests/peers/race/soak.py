@@ -171,10 +171,10 @@ def half_load(folder, seconds, capacity):
 def many_units(folder, seconds, capacity):
     """Each trace has one call of a unit of its own, at three quarters of what it takes."""
     rate = capacity * 0.75
-    wanted = UNITS_MANY if seconds >= 180 else int(rate * seconds)
+    wanted = UNITS_MANY if seconds >= 180 else int(rate * seconds) // 2 * 2
     seconds = wanted * 1.02 / rate - WARMUP
     with Phase("units", folder) as phase:
-        flags = ["--users", wanted + wanted % 2, "--trace-len", 1, "--rate", f"{rate:.0f}"]
+        flags = ["--users", wanted, "--trace-len", 1, "--rate", f"{rate:.0f}"]
         result, rows = phase.load(max(seconds, 1), *flags)
         all_counted("many units", phase.server, result)
         document = phase.server.get(f"/api/v1/experiments/{rig.EXPERIMENT}")
