@@ -5,7 +5,8 @@
 
 use super::facts::Resolution;
 use super::memo::Memo;
-use super::packed::{Atoms, Packed, responses, unpack};
+use super::packed::{Packed, responses, unpack};
+use super::parts::{Parts, ripe};
 use super::touched::Touched;
 use super::trace::Trace;
 use super::{Held, Join, Key, count, place_of, waits};
@@ -14,38 +15,11 @@ use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, difference};
 use crate::model::shelf::{Batch, Cursor, Family, Part, Record, Value};
 use crate::model::{MINUTE, Nanos, Observation, Sym, Target, TraceId, UnitHash, minute_of};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Bytes that a record takes on disk beside its own: key, part, length, filter.
 const RECORD_BYTES: u64 = 22;
-
-/// What is known of sealed parts.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Parts {
-    /// By the minute of their sealing, oldest first.
-    groups: VecDeque<Group>,
-    last: Part,
-    atoms: Atoms,
-    bytes: u64,
-}
-
-/// The parts that were sealed in one minute of log time: they mature and go together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Group {
-    minute: u32,
-    first: Part,
-    last: Part,
-    newest: Nanos,
-    bytes: u64,
-    /// Minutes at whose end something in them matures.
-    dues: BTreeSet<u32>,
-    /// Log time of the last visit: what had matured by then is counted.
-    visited: Nanos,
-    /// Some score in them had no call when it was sealed.
-    lost: bool,
-}
 
 /// Why sealed traces are visited.
 #[derive(Clone, Debug)]
@@ -67,79 +41,6 @@ pub struct Sweep {
     pub parts: Range<Part>,
     /// How far it got.
     pub from: Cursor,
-}
-
-// === impl Parts ===
-
-impl Parts {
-    /// The oldest part that is kept.
-    pub fn oldest(&self) -> Part {
-        self.groups.front().map_or(self.last + 1, |group| group.first)
-    }
-
-    /// Numbers of names and sets in packed traces.
-    pub(super) fn atoms(&self) -> &Atoms {
-        &self.atoms
-    }
-
-    pub(super) fn atoms_mut(&mut self) -> &mut Atoms {
-        &mut self.atoms
-    }
-
-    /// Bytes on disk, about.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// When the oldest parts were sealed, as a minute.
-    pub fn since(&self) -> Option<u32> {
-        self.groups.front().map(|group| group.minute)
-    }
-
-    fn group(&mut self, part: Part) -> Option<&mut Group> {
-        let at = self.groups.partition_point(|group| group.last < part);
-        self.groups.get_mut(at).filter(|group| group.first <= part)
-    }
-
-    /// The group of this minute, with a new part.
-    fn open(&mut self, minute: u32) -> &mut Group {
-        self.last += 1;
-        let part = self.last;
-        if self.groups.back().is_none_or(|group| group.minute != minute) {
-            let (newest, bytes, dues, visited, lost) = Default::default();
-            let (first, last) = (part, part);
-            self.groups.push_back(Group {
-                minute,
-                first,
-                last,
-                newest,
-                bytes,
-                dues,
-                visited,
-                lost,
-            });
-        }
-        let at = self.groups.len() - 1;
-        self.groups[at].last = part;
-        &mut self.groups[at]
-    }
-
-    fn drop_oldest(&mut self) -> Nanos {
-        let Some(group) = self.groups.pop_front() else { return 0 };
-        self.bytes -= group.bytes;
-        group.newest
-    }
-
-    /// When the next part has to be visited.
-    pub(super) fn next_due(&self) -> Option<Nanos> {
-        let first = |group: &Group| group.dues.first().map(|minute| ripe(*minute));
-        self.groups.iter().filter_map(first).min()
-    }
-}
-
-/// A minute later, so that what matures close to it is done in the same visit.
-fn ripe(minute: u32) -> Nanos {
-    u64::from(minute + 1) * MINUTE
 }
 
 fn rounded_up(due: Nanos) -> u32 {

@@ -11,6 +11,7 @@ pub mod measures;
 pub mod register;
 pub mod run;
 mod runs;
+mod summary;
 pub mod windows;
 
 use super::dictionary::OVERFLOW;

@@ -4,6 +4,7 @@
 //! counts rest on none of them.
 
 use super::buckets::{Buckets, bucket_of};
+use super::summary::{Summary, runs_of, summary};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::engine::shards::Shards;
 use crate::model::metric::Origin;
@@ -19,7 +20,7 @@ use std::hash::Hash;
 const UNIT_BYTES: u64 = 80;
 const PLACE_BYTES: u64 = 64;
 /// Events of calls, as what they are noted: below every hash of a name.
-const EVENTS: [(Origin, Sym); 3] =
+pub(super) const EVENTS: [(Origin, Sym); 3] =
     [(Origin::Error, Sym(1)), (Origin::Refusal, Sym(2)), (Origin::Truncation, Sym(3))];
 /// From here on, what is noted is a score.
 pub const SCORES_FROM: u64 = 16;
@@ -62,17 +63,21 @@ type Places = SmallVec<[Place; 1]>;
 
 /// Where a unit was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Place {
-    run: u32,
+pub(super) struct Place {
+    /// Its number.
+    pub run: u32,
     /// [`Sym::NONE`] for calls, else an event or the measure of a score.
-    what: Sym,
+    pub what: Sym,
     /// Facts that say so; an exposure without a call counts as one that is never taken back.
-    count: u32,
-    first: Nanos,
-    draw: Draw,
+    pub count: u32,
+    /// When it was seen there first.
+    pub first: Nanos,
+    /// How it was drawn then.
+    pub draw: Draw,
     /// What the first fact that said it told of the unit.
-    covariate: Option<i64>,
-    exposed: bool,
+    pub covariate: Option<i64>,
+    /// It was given an arm, without a call.
+    pub exposed: bool,
 }
 
 /// A fact, as far as the register is concerned.
@@ -317,51 +322,6 @@ fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     }
     place.count -= 1;
     -i64::from(place.count == 0)
-}
-
-/// The runs in which something was counted of a unit, in order.
-fn runs_of(places: &[Place], what: Sym) -> Vec<u32> {
-    let counted = places.iter().filter(|place| place.what == what && !place.exposed);
-    let mut runs: Vec<u32> = counted.map(|place| place.run).collect();
-    runs.sort_unstable();
-    runs
-}
-
-/// What the counts need to know of a unit.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Summary {
-    /// Arm and draw of its first exposure.
-    first: Option<(Sym, Draw)>,
-    /// All its arms.
-    arms: Vec<Sym>,
-    /// Where it had which events.
-    events: Vec<(ArmKey, Sym)>,
-    /// Its covariate, and the arms in which that counts; none without a covariate.
-    covariate: i64,
-    homes: Vec<ArmKey>,
-}
-
-fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
-    let calls = || places.iter().filter(|place| place.what.is_none());
-    let arm_of = |place: &Place| runs[place.run as usize].arm;
-    let first = calls().map(|place| (place.first, arm_of(place), place.draw)).min();
-    let mut arms: Vec<Sym> = calls().map(arm_of).collect();
-    arms.sort_unstable();
-    arms.dedup();
-    let events = places.iter().filter(|place| EVENTS.iter().any(|event| event.1 == place.what));
-    let mut events: Vec<(ArmKey, Sym)> =
-        events.map(|place| (runs[place.run as usize].arm_key(), place.what)).collect();
-    events.sort_unstable();
-    events.dedup();
-    let told = calls().filter_map(|place| Some((place.first, place.covariate?))).min();
-    let mut homes: Vec<ArmKey> = match told {
-        Some(_) => calls().filter(|p| !p.exposed).map(|p| runs[p.run as usize].arm_key()).collect(),
-        None => Vec::new(),
-    };
-    homes.sort_unstable();
-    homes.dedup();
-    let covariate = told.map_or(0, |pair| pair.1);
-    Summary { first: first.map(|row| (row.1, row.2)), arms, events, covariate, homes }
 }
 
 fn bump<K: Ord + Clone>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {

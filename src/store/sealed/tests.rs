@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 fn batch(part: Part, keys: impl Iterator<Item = u128>) -> Arc<Batch> {
     let mut records: Vec<(u128, crate::model::shelf::Value)> =
-        keys.map(|key| (key, format!("{part}/{key}").repeat(4).into_bytes())).collect();
+        keys.map(|key| (key, format!("{part}/{key}").repeat(4).into_bytes().into())).collect();
     records.sort_unstable();
     records.dedup_by_key(|record| record.0);
     Arc::new(Batch { family: Family::Traces, part, records })
