@@ -86,12 +86,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Takes a value out if it is one that should go.
+    pub fn remove_if(&mut self, key: &K, goes: impl Fn(&V) -> bool) -> Option<V> {
         let hash = self.hasher.hash_one(key);
         let part = &mut self.parts[Self::place(hash)];
-        if Arc::get_mut(part).is_none() && part.find(hash, |row| row.0 == *key).is_none() {
+        let same = |row: &(K, V)| row.0 == *key && goes(&row.1);
+        if Arc::get_mut(part).is_none() && part.find(hash, same).is_none() {
             return None;
         }
-        let found = Arc::make_mut(part).find_entry(hash, |row| row.0 == *key).ok()?;
+        let found = Arc::make_mut(part).find_entry(hash, same).ok()?;
         self.len -= 1;
         Some(found.remove().0.1)
     }

@@ -2,7 +2,7 @@
 //! afterwards what changed.
 
 use super::trace::Added;
-use super::{Join, Touched, count, place_of};
+use super::{Home, Join, Touched, count, place_of};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, Draw, Exposure};
@@ -111,8 +111,8 @@ impl Join {
         let id = match score.target {
             Target::Span(id, _) | Target::Trace(id) => id,
             Target::Response(response) => match self.responses.get(&response) {
-                Some((alias, true)) => alias.trace,
-                Some((alias, false)) => return changes.push(Change::Forward(alias.trace, score)),
+                Some(home) if home.local => home.trace(),
+                Some(home) => return changes.push(Change::Forward(home.trace(), score)),
                 None => match self.found.get(&response) {
                     Some(id) => *id,
                     None => return self.park_score(response, score, now),
@@ -163,11 +163,13 @@ impl Join {
         dictionary: &mut Dictionary,
     ) {
         if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
-            // Of several spans with this id the least is named: any of them leads to the call.
-            let (known, _) = self.responses.entry(alias.response, || (alias, local));
-            if (alias.trace, alias.span) < (known.0.trace, known.0.span) {
-                *known = (alias, local);
+            // Of several traces with this id the least is named, whichever came first.
+            let home = Home::of(alias.trace, local);
+            let (known, _) = self.responses.entry(alias.response, || home);
+            if alias.trace < known.trace() {
+                *known = home;
             }
+            known.local |= local && alias.trace == known.trace();
         } else {
             count(&mut self.counts.limits, "response_ids");
         }

@@ -26,7 +26,7 @@ use super::context::Context;
 use super::dictionary::Dictionary;
 use super::fact::Change;
 use super::shards::Shards;
-use crate::model::{Alias, Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
+use crate::model::{Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
 use agenda::Agenda;
 use facts::{Census, Resolution, Tools};
 use kinds::Kinds;
@@ -39,7 +39,7 @@ use touched::{Touch, Touched};
 use trace::Trace;
 
 /// Estimated bytes of one remembered response id.
-const ALIAS_BYTES: u64 = 72;
+const ALIAS_BYTES: u64 = 48;
 /// Estimated bytes of a trace beside its packed ones: its place in the map, rows of the agendas.
 const HELD_BYTES: u64 = 176;
 
@@ -48,7 +48,7 @@ const HELD_BYTES: u64 = 176;
 pub struct Join {
     traces: Shards<TraceId, Held>,
     /// Where the call of a response id is, and whether its trace is in this partition.
-    responses: Shards<UnitHash, (Alias, bool)>,
+    responses: Shards<UnitHash, Home>,
     /// Scores by response id that wait for their call, with the log time they came.
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
     /// Whatever ended no later than this is no longer known.
@@ -96,6 +96,26 @@ struct Held {
 impl Held {
     fn bytes(&self) -> u64 {
         HELD_BYTES + self.bytes.0.len() as u64
+    }
+}
+
+/// Where the call of a response id is. Two halves, as a whole number of 128 bits would take twice
+/// the room beside a key of 64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Home {
+    high: u64,
+    low: u64,
+    /// Its trace is in this partition.
+    local: bool,
+}
+
+impl Home {
+    fn of(trace: TraceId, local: bool) -> Self {
+        Home { high: (trace.0 >> 64) as u64, low: trace.0 as u64, local }
+    }
+
+    fn trace(&self) -> TraceId {
+        TraceId(u128::from(self.high) << 64 | u128::from(self.low))
     }
 }
 
@@ -420,9 +440,7 @@ impl Join {
     }
 
     fn forget_response(&mut self, response: UnitHash, home: TraceId) {
-        if self.responses.get(&response).is_some_and(|known| known.0.trace == home) {
-            self.responses.remove(&response);
-        }
+        self.responses.remove_if(&response, |known| known.trace() == home);
     }
 
     /// Scores of a trace that goes and that found no call.

@@ -9,7 +9,7 @@ use super::packed::{Packed, responses, unpack};
 use super::parts::{Parts, ripe};
 use super::touched::Touched;
 use super::trace::Trace;
-use super::{Held, Join, Key, count, place_of, waits};
+use super::{Held, Home, Join, Key, count, place_of, waits};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, difference};
@@ -99,7 +99,7 @@ impl Join {
     }
 
     fn home_of(&self, response: UnitHash) -> Option<TraceId> {
-        let young = self.responses.get(&response).map(|known| known.0.trace);
+        let young = self.responses.get(&response).map(Home::trace);
         young.or_else(|| self.found.get(&response).copied())
     }
 
