@@ -10,7 +10,9 @@ use armspan::engine::Engine;
 use armspan::model::canonical::{jcs, set_id};
 use armspan::model::observation::{Define, Grader, Source};
 use armspan::model::settings::Experiment;
-use armspan::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError};
+use armspan::model::shelf::{
+    Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError, Value as Bytes,
+};
 use armspan::model::*;
 use armspan::store::Sealed;
 use std::io::{Write, stdout};
@@ -231,8 +233,8 @@ fn wide(number: u64) -> u128 {
 fn batch(family: Family, part: u32) -> Batch {
     let first = u64::from(part - 1) * PUT;
     let record = |number: u64| match family {
-        Family::Traces => (wide(number), vec![number as u8; 100]),
-        _ => (u128::from(mixed(number ^ 11)), wide(number).to_le_bytes().to_vec()),
+        Family::Traces => (wide(number), Bytes::from_elem(number as u8, 100)),
+        _ => (u128::from(mixed(number ^ 11)), Bytes::from_buf(wide(number).to_le_bytes())),
     };
     let mut records: Vec<_> = (first..first + PUT).map(record).collect();
     records.sort_unstable();

@@ -150,7 +150,9 @@ impl Register {
                 && p.run != run
                 && !p.exposed
         });
-        if places.is_empty() {
+        // With units on the shelf an empty one stays, and is sealed as such: an older record of it
+        // must not come back.
+        if places.is_empty() && self.last == 0 {
             self.units.remove(&key);
             self.bytes -= UNIT_BYTES;
         }
@@ -439,6 +441,25 @@ mod tests {
         expose(&mut register, &seen("a", 5));
         expose(&mut register, &seen("a", 6));
         assert_eq!(exposed(&register, "a"), 1);
+    }
+
+    #[test]
+    fn what_was_taken_back_of_a_unit_does_not_come_back_from_the_shelf() {
+        let mut register = Register::default();
+        note(&mut register, &seen("a", 20), 1);
+        let key = (run("a").experiment, UnitHash(7));
+        let sealed = |batch: Batch| {
+            let part = batch.part;
+            let record = |(key, bytes): (u128, Value)| Record { key, part, bytes: bytes.to_vec() };
+            batch.records.into_iter().map(record).collect::<Vec<_>>()
+        };
+        let old = sealed(register.seal(0).expect("sealed"));
+        register.admit(&old[0]);
+        assert_eq!(note(&mut register, &seen("a", 20), -1), -1);
+        assert!(register.knows(key.0, key.1), "the shelf is not asked for it");
+        let new = sealed(register.seal(0).expect("sealed"));
+        register.admit(&new[0]);
+        assert_eq!(note(&mut register, &seen("a", 20), 1), 1);
     }
 
     #[test]
