@@ -177,7 +177,7 @@ mod tests {
         recorder.rested(&rest, true);
         let rest = recorder.rest(9).expect("put");
         recorder.begin_again();
-        let error = rest.sync().err().expect("refused").to_string();
+        let error = rest.sync().expect_err("refused").to_string();
         assert!(error.contains("opened again"), "{error}");
         recorder.rested(&rest, false);
         let next = recorder.rest(9).expect("put");

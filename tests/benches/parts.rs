@@ -141,7 +141,9 @@ fn committed(c: &mut Criterion) {
             |batches| {
                 let put = |(now, bytes)| log.append(now, Body::Batch(bytes));
                 let promises: Vec<_> = batches.into_iter().map(put).collect();
-                promises.into_iter().for_each(|one| drop(runtime.block_on(one).expect("durable")));
+                for one in promises {
+                    black_box(runtime.block_on(one).expect("durable"));
+                }
             },
             BatchSize::SmallInput,
         );

@@ -90,7 +90,7 @@ impl Calls {
         let parent = if number == root { SpanId::NONE } else { above };
         let place = Place { trace, span, parent, end: BASE + (number - (1 << 40)) * SECOND / RATE };
         let dice = mixed(number ^ 0x99);
-        let failed = dice % 50 == 0;
+        let failed = dice.is_multiple_of(50);
         let call = Call {
             place,
             duration: 200_000_000 + dice % 3_000_000_000,
