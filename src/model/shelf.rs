@@ -113,6 +113,9 @@ pub trait Shelf {
 #[derive(Clone, Default, Debug)]
 pub struct MemoryShelf {
     records: BTreeMap<(Family, u128), (Part, Vec<u8>)>,
+    /// From which parts on there are records: looking through all of them at each entry would be
+    /// slow.
+    oldest: BTreeMap<Family, Part>,
 }
 
 /// Records of a page.
@@ -174,6 +177,10 @@ impl Shelf for MemoryShelf {
     }
 
     fn drop_before(&mut self, family: Family, oldest: Part) {
-        self.records.retain(|key, record| key.0 != family || record.0 >= oldest);
+        let known = self.oldest.entry(family).or_default();
+        if *known < oldest {
+            *known = oldest;
+            self.records.retain(|key, record| key.0 != family || record.0 >= oldest);
+        }
     }
 }
