@@ -9,6 +9,7 @@ pub mod fact;
 pub mod join;
 pub mod shards;
 pub mod sorted;
+mod spare;
 mod stage;
 pub mod tally;
 pub mod view;

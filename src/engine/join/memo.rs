@@ -16,18 +16,14 @@ const ENTRIES_MAX: usize = 65_536;
 /// See the module.
 #[derive(Clone, Default, Debug)]
 pub struct Memo {
-    merged: HashMap<Vec<SetId>, SetId>,
-    identities: HashMap<(Sym, SetId), SetId>,
-    sites: HashMap<(SetId, SetId, Operation), Sym>,
-    traits: HashMap<SetId, Traits>,
-    prices: HashMap<SetId, Option<Price>>,
+    merged: Cache<Vec<SetId>, SetId>,
+    identities: Cache<(Sym, SetId), SetId>,
+    sites: Cache<(SetId, SetId, Operation), Sym>,
+    traits: Cache<SetId, Traits>,
+    prices: Cache<SetId, Option<Price>>,
     /// Rooms that are used again and again.
     pub(super) scratch: Scratch,
     chain: Vec<SetId>,
-    /// What was asked last: the calls of a trace mostly ask the same.
-    last_merged: (Vec<SetId>, SetId),
-    last_identity: Option<((Sym, SetId), SetId)>,
-    last_site: Option<((SetId, SetId, Operation), Sym)>,
 }
 
 /// What resolving one trace needs for a moment.
@@ -50,12 +46,61 @@ pub struct Traits {
     pub names_prompt: bool,
 }
 
+/// Answers by question. The calls of a trace mostly ask the same, so the last one is kept apart.
+#[derive(Clone, Debug)]
+struct Cache<K, V> {
+    last: Option<(K, V)>,
+    all: HashMap<K, V>,
+}
+
+// === impl Cache ===
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Cache { last: None, all: HashMap::new() }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
+    fn get(&mut self, key: &K) -> Option<V> {
+        if let Some((last, known)) = &self.last
+            && last == key
+        {
+            return Some(known.clone());
+        }
+        let known = self.all.get(key)?.clone();
+        match &mut self.last {
+            // Takes over the room of the last question.
+            Some(last) => {
+                last.0.clone_from(key);
+                last.1 = known.clone();
+            }
+            None => self.last = Some((key.clone(), known.clone())),
+        }
+        Some(known)
+    }
+
+    /// Keeps an answer; a full cache is emptied.
+    fn insert(&mut self, key: K, value: V) {
+        if self.all.len() >= ENTRIES_MAX {
+            self.all.clear();
+        }
+        self.all.insert(key, value);
+    }
+
+    fn clear(&mut self) {
+        self.last = None;
+        self.all.clear();
+    }
+}
+
+// === impl Memo ===
+
 impl Memo {
     /// Forgets what rests on settings: which fields identify has changed, or prices.
     pub fn forget_settings(&mut self) {
         self.identities.clear();
         self.prices.clear();
-        self.last_identity = None;
     }
 
     /// An empty list of sets; [`Memo::merge`] takes it back.
@@ -68,14 +113,14 @@ impl Memo {
     /// What is asked of a facet set.
     pub fn traits(&mut self, set: SetId, dictionary: &Dictionary) -> Traits {
         if let Some(known) = self.traits.get(&set) {
-            return *known;
+            return known;
         }
         // A set that is not defined yet may be so later.
         let Some(facets) = dictionary.known(set) else { return Traits::default() };
         let emitter = facets.text(Field::Emitter).map_or(Sym::NONE, Sym::of);
         let names_prompt = facets.get(Field::PromptHash).is_some();
         let traits = Traits { emitter, names_prompt };
-        make_room(&mut self.traits).insert(set, traits);
+        self.traits.insert(set, traits);
         traits
     }
 
@@ -87,13 +132,13 @@ impl Memo {
         dictionary: &Dictionary,
     ) -> Option<Price> {
         if let Some(known) = self.prices.get(&full) {
-            return known.clone();
+            return known;
         }
         let facets = dictionary.known(full)?;
         let (revision, requested) =
             (facets.text(Field::ModelRevision), facets.text(Field::ModelRequested));
         let price = context.price(revision, requested).cloned();
-        make_room(&mut self.prices).insert(full, price.clone());
+        self.prices.insert(full, price.clone());
         price
     }
 
@@ -120,15 +165,9 @@ impl Memo {
         key.extend_from_slice(retrievals);
         // The number of own sets is part of the key: a set may be one's own or inherited.
         key.push(SetId(own as u128 | u128::from(operation.is_completion()) << 64));
-        if self.last_merged.0 == key {
+        if let Some(known) = self.merged.get(&key) {
             self.chain = key;
-            return self.last_merged.1;
-        }
-        if let Some(known) = self.merged.get(key.as_slice()) {
-            self.last_merged.0.clone_from(&key);
-            self.last_merged.1 = *known;
-            self.chain = key;
-            return self.last_merged.1;
+            return known;
         }
         let mut full = FacetSet::default();
         for (at, id) in key.iter().take(sets).enumerate() {
@@ -140,7 +179,7 @@ impl Memo {
             take(&mut full, &dictionary.set(*id), |field| field.group() == "retrieval");
         }
         let merged = dictionary.intern(full, max);
-        make_room(&mut self.merged).insert(key, merged);
+        self.merged.insert(key, merged);
         merged
     }
 
@@ -153,11 +192,6 @@ impl Memo {
         context: &Context,
         dictionary: &mut Dictionary,
     ) -> SetId {
-        if let (Some((asked, known)), None) = (self.last_identity, seed)
-            && asked == (experiment, full)
-        {
-            return known;
-        }
         let identity = context.identity(experiment);
         let max = context.settings.limits.names_max;
         let by_seed = seed.filter(|_| identity.identifies(Field::Seed));
@@ -170,11 +204,10 @@ impl Memo {
             return OVERFLOW;
         }
         if let Some(known) = self.identities.get(&(experiment, full)) {
-            self.last_identity = Some(((experiment, full), *known));
-            return *known;
+            return known;
         }
         let id = dictionary.intern(identity.of(&dictionary.set(full)), max);
-        make_room(&mut self.identities).insert((experiment, full), id);
+        self.identities.insert((experiment, full), id);
         id
     }
 
@@ -188,19 +221,13 @@ impl Memo {
         max: u32,
     ) -> Sym {
         let asked = (own, full, operation);
-        if let Some((last, known)) = self.last_site
-            && last == asked
-        {
-            return known;
-        }
         if let Some(known) = self.sites.get(&asked) {
-            self.last_site = Some((asked, *known));
-            return *known;
+            return known;
         }
         let (own_set, full_set) = (dictionary.set(own), dictionary.set(full));
         let name = identify::site(&own_set, &full_set, operation.name());
         let sym = dictionary.name(&name, max);
-        make_room(&mut self.sites).insert((own, full, operation), sym);
+        self.sites.insert(asked, sym);
         sym
     }
 }
@@ -214,11 +241,4 @@ fn take(full: &mut FacetSet, from: &FacetSet, wanted: impl Fn(Field) -> bool) {
     for (field, value) in from.iter().filter(|pair| wanted(pair.0)) {
         full.set_if_absent(field, value.clone());
     }
-}
-
-fn make_room<K: Hash + Eq, V>(map: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
-    if map.len() >= ENTRIES_MAX {
-        map.clear();
-    }
-    map
 }

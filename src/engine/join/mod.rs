@@ -4,7 +4,6 @@
 //! older than the horizon is reported as late.
 
 mod agenda;
-
 mod explain;
 pub mod facts;
 mod intake;
@@ -26,6 +25,7 @@ use super::context::Context;
 use super::dictionary::Dictionary;
 use super::fact::Change;
 use super::shards::Shards;
+use super::spare::Spare;
 use crate::model::{Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
 use agenda::Agenda;
 use facts::{Census, Resolution, Tools};
@@ -68,14 +68,14 @@ pub struct Join {
     #[serde(skip)]
     due: Agenda,
     #[serde(skip)]
-    memo: Memo,
+    memo: Spare<Memo>,
     /// Rooms that are used again and again.
     #[serde(skip)]
-    touched: Touched,
+    touched: Spare<Touched>,
     #[serde(skip)]
-    after: Resolution,
+    after: Spare<Resolution>,
     #[serde(skip)]
-    packing: Vec<u8>,
+    packing: Spare<Vec<u8>>,
     /// Where calls of response ids are that this entry asked for.
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
@@ -160,7 +160,7 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut *self.touched);
         self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
         for observation in observations.drain(..) {
             self.take(observation, now, &mut touched, changes, context, dictionary);
@@ -178,7 +178,7 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut *self.touched);
         for (id, score) in scores {
             self.put_score(*id, score, now, &mut touched, context, dictionary);
         }
@@ -193,7 +193,7 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut *self.touched);
         let Join { due, traces, .. } = self;
         let holds = |at, id| traces.get(&id).is_some_and(|held: &Held| held.due == at);
         let mut ids = Vec::new();
@@ -368,7 +368,7 @@ impl Join {
             self.hold(touch, context);
         }
         touched.clear();
-        self.touched = touched;
+        *self.touched = touched;
     }
 
     /// Says what changed of a trace.
@@ -385,10 +385,10 @@ impl Join {
         trace.resolved_at = trace.resolved_at.max(now);
         let Join { memo, fruitless, .. } = self;
         waits::make_ready(trace, ready, context, dictionary, memo, fruitless);
-        let mut after = std::mem::take(&mut self.after);
+        let mut after = std::mem::take(&mut *self.after);
         self.resolve(*id, trace, context, dictionary, &mut after);
         self.replace(before, &after, changes);
-        self.after = after;
+        *self.after = after;
     }
 
     /// Packs a trace, and notes when it ends and when it has to be resolved again: a wait ends, or
@@ -426,7 +426,7 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut *self.touched);
         let at = self.touch(id, &mut touched, context, dictionary);
         let touch = touched.at(at);
         self.resolve_again(touch, Nanos::MAX, Nanos::MAX, context, dictionary, changes);
@@ -436,7 +436,7 @@ impl Join {
             self.forget_response(response, id);
         }
         touched.clear();
-        self.touched = touched;
+        *self.touched = touched;
     }
 
     fn forget_response(&mut self, response: UnitHash, home: TraceId) {

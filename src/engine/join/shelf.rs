@@ -124,13 +124,13 @@ impl Join {
             return;
         }
         let Some(trace) = self.read(record) else { return };
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut *self.touched);
         let at = touched.open(id);
         let touch = touched.at(at);
         touch.trace = trace;
         self.hold(touch, context);
         touched.clear();
-        self.touched = touched;
+        *self.touched = touched;
     }
 
     /// A sealed trace as it stands: what had matured at the last visit is counted.
@@ -239,7 +239,7 @@ impl Join {
         dictionary: &mut Dictionary,
         changes: &mut Vec<Change>,
     ) {
-        let mut touched: Touched = std::mem::take(&mut self.touched);
+        let mut touched: Touched = std::mem::take(&mut *self.touched);
         for id in ids {
             let parked = self.traces.get(id).is_some_and(|held| held.parked);
             if parked {

@@ -29,12 +29,7 @@ pub struct Group {
     minute: u32,
 }
 
-impl PartialEq for Groups {
-    /// Between entries there is nothing in them.
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
+// === impl Groups ===
 
 impl Groups {
     /// Adds a call.

@@ -17,6 +17,7 @@ pub mod windows;
 use super::dictionary::OVERFLOW;
 use super::fact::{ArmKey, Change, Draw, Exposure, Fact, FactBody, RunKey};
 use super::join::Key;
+use super::spare::Spare;
 use crate::model::Finish;
 use crate::model::metric::Origin;
 use crate::model::observation::Grader;
@@ -41,7 +42,7 @@ pub struct Tally {
     /// Facts since the size was last measured.
     unweighed: u32,
     #[serde(skip)]
-    groups: Groups,
+    groups: Spare<Groups>,
 }
 
 /// What the surplus of experiments and arms is called.
@@ -67,7 +68,7 @@ struct Admitted {
 impl Tally {
     /// Applies the changes of an entry.
     pub fn apply_all(&mut self, changes: &[Change], limits: &Limits) {
-        let mut groups = std::mem::take(&mut self.groups);
+        let mut groups = std::mem::take(&mut *self.groups);
         groups.last = None;
         for (at, change) in changes.iter().enumerate() {
             match change {
@@ -86,7 +87,7 @@ impl Tally {
                 self.runs.remove(&key, index);
             }
         }
-        self.groups = groups;
+        *self.groups = groups;
     }
 
     fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits, at: usize, groups: &mut Groups) {
