@@ -6,10 +6,11 @@
 #[allow(dead_code)]
 #[path = "support/genai.rs"]
 mod genai;
+#[path = "support/log.rs"]
+mod log;
 
 use armspan::cli::demo::scenario::Scenario;
 use armspan::cli::demo::traffic::Traffic;
-use armspan::log::{Config as LogConfig, LocalLog, Next};
 use armspan::model::{Batch, Clock, Meter, Nanos, SECOND};
 use armspan::normalize::{Blind, Config, Normalizer, Times};
 use armspan::otlp::{Config as DoorConfig, Receiver, Signal};
@@ -69,23 +70,13 @@ fn walk(seconds: u64) -> (u64, u64) {
 /// Allocations of so many requests of `times` × 512 spans each, from bytes to acknowledgement.
 fn acknowledged(times: usize, requests: u64) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = LogConfig {
-        dir: folder.path().to_owned(),
-        segment_bytes: 16 << 20,
-        queue_bytes_max: 32 << 20,
-        disk_free_min: 0,
-        accept_loss: false,
-    };
-    let opened = LocalLog::open(config, Arc::default()).expect("a log");
-    let (log, mut tail) = opened.start().expect("started");
-    let reader = std::thread::spawn(move || {
-        while !matches!(tail.recv_timeout(Duration::from_millis(50)), Next::Closed) {}
-    });
+    let working = log::Working::open(folder.path(), 16 << 20);
     let normalizer = Arc::new(Normalizer::new(Config::default()));
     let (clock, meter): (_, Arc<Meter>) = (Arc::new(Still), Arc::default());
     let week = 7 * 86_400 * SECOND;
     let door = DoorConfig::default();
-    let receiver = Receiver::new(door, normalizer, Arc::new(log.clone()), clock, meter, week);
+    let receiver =
+        Receiver::new(door, normalizer, Arc::new(working.log.clone()), clock, meter, week);
     // Resources of one message after the other are one message.
     let message = Bytes::from(genai::request(1, BASE).repeat(times));
     let shared = message.clone();
@@ -98,8 +89,7 @@ fn acknowledged(times: usize, requests: u64) -> u64 {
     // The next segment is made meanwhile, on a thread of its own.
     std::thread::sleep(Duration::from_millis(500));
     let blocks = blocks(|| (0..requests).for_each(|_| send()));
-    log.close();
-    reader.join().expect("the reader");
+    working.close();
     drop(shared);
     blocks
 }

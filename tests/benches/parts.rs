@@ -8,20 +8,19 @@ mod calls;
 #[allow(dead_code, reason = "one help of several")]
 #[path = "../support/corpus.rs"]
 mod corpus;
+#[path = "../support/log.rs"]
+mod log;
 
 use armspan::app::fold::Fold;
 use armspan::identify::{self, Identity};
-use armspan::log::{Config, LocalLog, Next};
 use armspan::model::canonical::set_id;
-use armspan::model::{Batch, Body, FacetSet, Field, Log, Meter, Value};
+use armspan::model::{Batch, Body, FacetSet, Field, Log, Value};
 use armspan::normalize::{self, Blind, Normalizer, Times};
 use calls::{Calls, SPANS};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Protobuf requests of the corpus by emitter: `python/openai_v2`, and so on.
 fn requests() -> BTreeMap<String, Vec<Vec<u8>>> {
@@ -118,18 +117,7 @@ fn frozen(c: &mut Criterion) {
 
 fn committed(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("folder");
-    let config = Config {
-        dir: folder.path().to_owned(),
-        segment_bytes: 64 << 20,
-        queue_bytes_max: 32 << 20,
-        disk_free_min: 0,
-        accept_loss: false,
-    };
-    let opened = LocalLog::open(config, Arc::new(Meter::default())).expect("log");
-    let (log, mut tail) = opened.start().expect("started");
-    let reader = std::thread::spawn(move || {
-        while !matches!(tail.recv_timeout(Duration::from_millis(50)), Next::Closed) {}
-    });
+    let working = log::Working::open(folder.path(), 64 << 20);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let mut calls = Calls::new(10_000);
     let mut group = c.benchmark_group("log");
@@ -139,7 +127,7 @@ fn committed(c: &mut Criterion) {
         b.iter_batched(
             || (0..8).map(|_| (calls.now(), calls.batch())).collect::<Vec<_>>(),
             |batches| {
-                let put = |(now, bytes)| log.append(now, Body::Batch(bytes));
+                let put = |(now, bytes)| working.log.append(now, Body::Batch(bytes));
                 let promises: Vec<_> = batches.into_iter().map(put).collect();
                 for one in promises {
                     black_box(runtime.block_on(one).expect("durable"));
@@ -149,8 +137,7 @@ fn committed(c: &mut Criterion) {
         );
     });
     group.finish();
-    log.close();
-    reader.join().expect("reader");
+    working.close();
 }
 
 criterion_group!(benches, normalised, identified, applied, frozen, committed);

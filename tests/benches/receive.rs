@@ -10,17 +10,16 @@ use armspan::app::fold::Fold;
 #[allow(dead_code)]
 #[path = "../support/genai.rs"]
 mod genai;
+#[path = "../support/log.rs"]
+mod log;
 
 use armspan::cli::demo::scenario::Scenario;
 use armspan::cli::demo::traffic::Traffic;
-use armspan::log::{Config, LocalLog, Next};
-use armspan::model::{Batch, Body, Log, Meter, Nanos, SECOND, Settings};
+use armspan::model::{Batch, Body, Log, Nanos, SECOND, Settings};
 use armspan::normalize::{self, Blind, Normalizer, Times};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Duration;
 
 const BASE: Nanos = 1_795_000_000 * SECOND;
 
@@ -66,19 +65,7 @@ fn walk(c: &mut Criterion) {
 fn acknowledged(c: &mut Criterion) {
     let (normalizer, bytes, spans) = warm(request(1));
     let folder = tempfile::tempdir().expect("folder");
-    let config = Config {
-        dir: folder.path().to_owned(),
-        segment_bytes: 64 << 20,
-        queue_bytes_max: 32 << 20,
-        disk_free_min: 0,
-        accept_loss: false,
-    };
-    let opened = LocalLog::open(config, Arc::new(Meter::default())).expect("log");
-    let (log, mut tail) = opened.start().expect("started");
-    // Somebody takes what is durable, as the engine does.
-    let reader = std::thread::spawn(move || {
-        while !matches!(tail.recv_timeout(Duration::from_millis(50)), Next::Closed) {}
-    });
+    let working = log::Working::open(folder.path(), 64 << 20);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let mut batch = Batch::default();
     let mut group = c.benchmark_group("receive");
@@ -87,13 +74,12 @@ fn acknowledged(c: &mut Criterion) {
         b.iter(|| {
             batch.clear();
             normalizer.traces(&bytes, Times::any(), &mut batch, &mut Blind).expect("OTLP");
-            let appended = log.append(BASE, Body::Batch(batch.payload()));
+            let appended = working.log.append(BASE, Body::Batch(batch.payload()));
             runtime.block_on(appended).expect("durable")
         });
     });
     group.finish();
-    log.close();
-    reader.join().expect("reader");
+    working.close();
 }
 
 fn applied(c: &mut Criterion) {

@@ -6,14 +6,15 @@
 
 #[path = "../support/genai.rs"]
 mod genai;
+#[path = "../support/log.rs"]
+mod log;
 
 use armspan::app::clock::WallClock;
-use armspan::log::{Config, LocalLog, Next, Tail};
 use armspan::model::{Batch, Body, Clock, Log, Meter, SECOND};
 use armspan::normalize::{self, Blind, Normalizer, Times};
 use armspan::otlp::{self, Receiver};
+use log::Working;
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,24 +24,6 @@ const REQUESTS: u64 = 8;
 fn requests() -> Vec<Vec<u8>> {
     let now = WallClock::start(0).now();
     (0..REQUESTS).map(|number| genai::request(number, now)).collect()
-}
-
-fn log(folder: &Path) -> (LocalLog, Tail) {
-    let config = Config {
-        dir: folder.to_owned(),
-        segment_bytes: 64 << 20,
-        queue_bytes_max: 32 << 20,
-        disk_free_min: 0,
-        accept_loss: false,
-    };
-    LocalLog::open(config, Arc::default()).expect("log").start().expect("started")
-}
-
-/// Somebody takes what is durable, as the engine does.
-fn drain(mut tail: Tail) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        while !matches!(tail.recv_timeout(Duration::from_millis(50)), Next::Closed) {}
-    })
 }
 
 /// What is counted of the walk.
@@ -75,8 +58,7 @@ fn acknowledged(turns: u64) {
     let normalizer = Normalizer::new(normalize::Config::default());
     let requests = requests();
     let folder = tempfile::tempdir().expect("folder");
-    let (log, tail) = log(folder.path());
-    let reader = drain(tail);
+    let working = Working::open(folder.path(), 64 << 20);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let mut batch = Batch::default();
     let began = Instant::now();
@@ -84,13 +66,12 @@ fn acknowledged(turns: u64) {
         batch.clear();
         let bytes = &requests[(turn % REQUESTS) as usize];
         normalizer.traces(bytes, Times::any(), &mut batch, &mut Blind).expect("OTLP");
-        let appended = log.append(SECOND * turn, Body::Batch(batch.payload()));
+        let appended = working.log.append(SECOND * turn, Body::Batch(batch.payload()));
         runtime.block_on(appended).expect("durable");
         normalizer.durable(&batch);
     }
     tell("acknowledged", turns, began.elapsed());
-    log.close();
-    reader.join().expect("reader");
+    working.close();
 }
 
 fn tell(what: &str, turns: u64, took: Duration) {
@@ -101,14 +82,13 @@ fn tell(what: &str, turns: u64, took: Duration) {
 /// The door until the process is killed.
 fn serve(address: &str) {
     let folder = tempfile::tempdir().expect("folder");
-    let (log, tail) = log(folder.path());
-    drain(tail);
+    let working = Working::open(folder.path(), 64 << 20);
     let normalizer = Arc::new(Normalizer::new(normalize::Config::default()));
     let clock: Arc<dyn Clock> = Arc::new(WallClock::start(0));
     let week = 7 * 86_400 * SECOND;
     let config = otlp::Config::default();
     let meter: Arc<Meter> = Arc::default();
-    let receiver = Receiver::new(config, normalizer, Arc::new(log), clock, meter, week);
+    let receiver = Receiver::new(config, normalizer, Arc::new(working.log), clock, meter, week);
     let router = otlp::grpc_router(Arc::new(receiver));
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     runtime.block_on(async {
