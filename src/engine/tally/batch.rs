@@ -3,8 +3,8 @@
 //! other.
 
 use super::buckets::bucket_of;
-use super::histogram::{Bucket, Histogram};
-use super::run::{Alike, Run, SECTIONS, Sums, section_of, square_micro, weigh};
+use super::histogram::Bucket;
+use super::run::{Alike, Run, Sums, Total, section_of, weigh};
 use super::windows::Moment;
 use crate::engine::fact::{CallFact, Change, Fact, FactBody};
 use crate::model::Finish;
@@ -109,32 +109,17 @@ fn amount(origin: Origin, call: &CallFact) -> i64 {
     }
 }
 
-/// Sums of many values.
-#[derive(Clone, Copy, Default)]
-struct Total {
-    n: i64,
-    y: i128,
-    w: i128,
-    ww: i128,
-}
-
-impl Total {
-    /// What a call adds: to the numerator and to the denominator of its unit's bucket.
+impl Row<'_> {
+    /// What it adds to a measure: the weighted amount, and its weight.
     #[inline]
-    fn add(&mut self, origin: Origin, row: &Row<'_>) -> (i64, i64) {
+    fn added(&self, origin: Origin) -> (i64, i64) {
         // How many calls there were does not depend on how arms were drawn.
         let weight = match origin {
-            Origin::Calls => row.call.sampled_micro,
-            _ => row.call.weight_micro,
+            Origin::Calls => self.call.sampled_micro,
+            _ => self.call.weight_micro,
         };
-        let y = row.sign * weigh(amount(origin, row.call), weight);
-        let weight = i64::try_from(weight).unwrap_or(i64::MAX);
-        let w = row.sign * weight;
-        self.n += row.sign;
-        self.y += i128::from(y);
-        self.w += i128::from(w);
-        self.ww += if row.sign > 0 { square_micro(weight) } else { -square_micro(weight) };
-        (y, w)
+        let y = weigh(amount(origin, self.call), weight);
+        (y, i64::try_from(weight).unwrap_or(i64::MAX))
     }
 }
 
@@ -148,33 +133,17 @@ impl Sums {
         let mut total = Total::default();
         let mut values: Vec<(Bucket, i64)> = Vec::new();
         let fine = origin.is_time();
-        let Sums { buckets, histogram, sections, windows, .. } = self;
         for row in rows {
-            let (y, w) = total.add(origin, &row);
-            buckets.add(row.bucket, y, w);
+            let (y, w) = total.add(row.added(origin), row.sign);
+            self.buckets.add(row.bucket, y, w);
             let Some(value) = value(origin, row.call) else { continue };
             let bucket = Bucket::of(value);
             values.push((bucket, row.sign));
             if fine {
-                let sections: &mut [Histogram; SECTIONS] = sections.get_or_insert_default();
+                let sections = self.sections.get_or_insert_default();
                 sections[section_of(row.bucket)].count_in(bucket, row.sign);
             }
         }
-        let Total { n, y, w, ww } = total;
-        for spot in windows.spots(moment).into_iter().flatten() {
-            spot.cell.add(n, y, w);
-            // Single minutes keep the distribution only when it is fine.
-            if !values.is_empty() && (fine || !spot.minute) {
-                spot.cell.histogram.get_or_insert_default().count_all(&values);
-            }
-        }
-        windows.tidy(moment);
-        if !values.is_empty() {
-            histogram.get_or_insert_default().count_all(&values);
-        }
-        self.n += n;
-        self.y += y;
-        self.w += w;
-        self.ww += ww;
+        self.put(moment, &total, &values, fine);
     }
 }

@@ -245,6 +245,29 @@ impl Run {
     }
 }
 
+/// Sums of several values.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Total {
+    n: i64,
+    y: i128,
+    w: i128,
+    ww: i128,
+}
+
+impl Total {
+    /// Adds a weighted value and its weight; gives both with their sign.
+    #[inline]
+    pub(super) fn add(&mut self, (y, w): (i64, i64), sign: i64) -> (i64, i64) {
+        let (y, square) = (sign * y, square_micro(w));
+        let w = sign * w;
+        self.n += sign;
+        self.y += i128::from(y);
+        self.w += i128::from(w);
+        self.ww += if sign > 0 { square } else { -square };
+        (y, w)
+    }
+}
+
 /// Where a value goes, the same for all measures of a call.
 struct Addend {
     bucket: u16,
@@ -259,17 +282,32 @@ impl Addend {
 }
 
 impl Sums {
-    fn add(&mut self, to: &Addend, (y, w): (i64, i64), value: Option<Bucket>) {
-        let Addend { bucket, when, sign } = to;
-        self.n += sign;
-        self.y += i128::from(sign * y);
-        self.w += i128::from(sign * w);
-        self.ww += i128::from(*sign) * square_micro(w);
-        self.buckets.add(*bucket, sign * y, sign * w);
-        if let Some(value) = value {
-            self.histogram.get_or_insert_default().count_in(value, *sign);
+    fn add(&mut self, to: &Addend, added: (i64, i64), value: Option<Bucket>) {
+        let mut total = Total::default();
+        let (y, w) = total.add(added, to.sign);
+        self.buckets.add(to.bucket, y, w);
+        let value = value.map(|bucket| (bucket, to.sign));
+        self.put(&to.when, &total, value.as_slice(), false);
+    }
+
+    /// Adds what several values of one moment come to, but to buckets and sections. Single minutes
+    /// keep the distribution only when it is `fine`.
+    pub(super) fn put(
+        &mut self,
+        when: &Moment,
+        total: &Total,
+        values: &[(Bucket, i64)],
+        fine: bool,
+    ) {
+        let Total { n, y, w, ww } = *total;
+        self.n += n;
+        self.y += y;
+        self.w += w;
+        self.ww += ww;
+        if !values.is_empty() {
+            self.histogram.get_or_insert_default().count_all(values);
         }
-        self.windows.add(when, (sign * y, sign * w), value, *sign, false);
+        self.windows.add(when, (n, y, w), values, fine);
     }
 
     /// Adds all of another but windows, buckets and sections.
@@ -322,7 +360,7 @@ pub(super) fn section_of(bucket: u16) -> usize {
 
 /// The square of a weight, in millionths.
 #[inline]
-pub(super) fn square_micro(w: i64) -> i128 {
+fn square_micro(w: i64) -> i128 {
     // Nearly all weights are one, and dividing 128 bits is slow.
     if w == MICRO as i64 {
         return i128::from(MICRO);

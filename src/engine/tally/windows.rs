@@ -41,11 +41,10 @@ pub struct Moment {
 }
 
 /// A cell to add to.
-pub struct Spot<'a> {
-    /// The cell.
-    pub cell: &'a mut Cell,
+struct Spot<'a> {
+    cell: &'a mut Cell,
     /// It is one of a minute.
-    pub minute: bool,
+    minute: bool,
 }
 
 impl Step {
@@ -84,27 +83,26 @@ impl Moment {
 }
 
 impl Windows {
-    /// Adds (`sign` 1) or takes back one value of a call that ended at this moment. Single minutes
-    /// keep the distribution only when it is `fine`.
+    /// Adds the sums of values of calls that ended at this moment, and the values themselves, each
+    /// with its sign. Single minutes keep the distribution only when it is `fine`.
     pub fn add(
         &mut self,
         when: &Moment,
-        (y, w): (i64, i64),
-        value: Option<Bucket>,
-        sign: i64,
+        (n, y, w): (i64, i128, i128),
+        values: &[(Bucket, i64)],
         fine: bool,
     ) {
         for spot in self.spots(when).into_iter().flatten() {
-            spot.cell.add(sign, y.into(), w.into());
-            if let (Some(value), true) = (value, fine || !spot.minute) {
-                spot.cell.histogram.get_or_insert_default().count_in(value, sign);
+            spot.cell.add(n, y, w);
+            if !values.is_empty() && (fine || !spot.minute) {
+                spot.cell.histogram.get_or_insert_default().count_all(values);
             }
         }
         self.tidy(when);
     }
 
     /// The cells of a moment; none where it is too old to be kept.
-    pub fn spots(&mut self, when: &Moment) -> [Option<Spot<'_>>; 3] {
+    fn spots(&mut self, when: &Moment) -> [Option<Spot<'_>>; 3] {
         let Windows { minutes, hours, days } = self;
         [
             Spot::of(minutes, when.minute, MINUTES_MAX, true),
@@ -114,7 +112,7 @@ impl Windows {
     }
 
     /// Drops the cells of a moment that are empty, and those that have become too old.
-    pub fn tidy(&mut self, when: &Moment) {
+    fn tidy(&mut self, when: &Moment) {
         for (step, key) in when.steps() {
             let (cells, max) = self.cells_mut(step);
             if cells.get(key).is_some_and(Cell::is_empty) {
@@ -177,12 +175,12 @@ mod tests {
     fn a_value_is_in_its_minute_hour_and_day() {
         let mut windows = Windows::default();
         let at = 1_000_000 * MINUTE;
-        windows.add(&Moment::of(at), (7, 1), Some(Bucket::of(7)), 1, true);
-        windows.add(&Moment::of(at + 59 * MINUTE), (9, 1), Some(Bucket::of(9)), 1, true);
+        windows.add(&Moment::of(at), (1, 7, 1), &[(Bucket::of(7), 1)], true);
+        windows.add(&Moment::of(at + 59 * MINUTE), (1, 9, 1), &[(Bucket::of(9), 1)], true);
         assert_eq!(windows.in_minute(1_000_000), 1);
         let hours: Vec<i128> = windows.cells(Step::Hour).iter().map(|row| row.1.y).collect();
         assert_eq!(hours, [7, 9], "they straddle an hour");
-        windows.add(&Moment::of(at), (-7, -1), Some(Bucket::of(7)), -1, true);
+        windows.add(&Moment::of(at), (-1, -7, -1), &[(Bucket::of(7), -1)], true);
         assert_eq!(windows.in_minute(1_000_000), 0);
         assert_eq!(windows.cells(Step::Hour).len(), 1);
     }
@@ -190,8 +188,8 @@ mod tests {
     #[test]
     fn old_minutes_go_and_hours_stay() {
         let mut windows = Windows::default();
-        windows.add(&Moment::of(0), (1, 1), None, 1, false);
-        windows.add(&Moment::of(30 * 60 * MINUTE), (1, 1), None, 1, false);
+        windows.add(&Moment::of(0), (1, 1, 1), &[], false);
+        windows.add(&Moment::of(30 * 60 * MINUTE), (1, 1, 1), &[], false);
         assert_eq!(windows.cells(Step::Minute).len(), 1);
         assert_eq!(windows.cells(Step::Hour).len(), 2);
     }
