@@ -29,7 +29,7 @@ use watch::{Scene, Watch};
 pub use stage::{Answers, Need, Sealing};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// All state, and what is in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -30,6 +30,23 @@ impl<K, V> Default for Shards<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
+    /// The hash of a key, from its short one: a place can be named by four bytes.
+    fn hash(&self, key: &K) -> u64 {
+        spread(self.short(key))
+    }
+
+    /// The short hash of a key; other keys may have the same.
+    pub fn short(&self, key: &K) -> u32 {
+        short_of(&self.hasher, key)
+    }
+
+    /// All whose key has this short hash.
+    pub fn with_short(&self, short: u32) -> impl Iterator<Item = (&K, &V)> {
+        let hash = spread(short);
+        let alike = self.parts[Self::place(hash)].iter_hash(hash).map(|row| (&row.0, &row.1));
+        alike.filter(move |row| self.short(row.0) == short)
+    }
+
     /// The part of a hash. The table uses the lowest and the highest bits.
     fn place(hash: u64) -> usize {
         (hash >> 40) as usize % SHARDS
@@ -37,7 +54,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         self.parts[Self::place(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
     }
 
@@ -48,7 +65,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// The value of a key, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let part = &mut self.parts[Self::place(hash)];
         if Arc::get_mut(part).is_none() && part.find(hash, |row| row.0 == *key).is_none() {
             return None;
@@ -58,10 +75,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// The value of a key, made when there is none; and whether it was made.
     pub fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, bool) {
+        let hash = self.hash(&key);
         let Shards { parts, hasher, len } = self;
-        let hash = hasher.hash_one(&key);
         let part = Arc::make_mut(&mut parts[Self::place(hash)]);
-        match part.entry(hash, |row| row.0 == key, |row| hasher.hash_one(&row.0)) {
+        match part.entry(hash, |row| row.0 == key, |row| spread(short_of(hasher, &row.0))) {
             Entry::Occupied(taken) => (&mut taken.into_mut().1, false),
             Entry::Vacant(free) => {
                 *len += 1;
@@ -72,10 +89,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Puts a value in place of the one that was there.
     pub fn insert(&mut self, key: K, value: V) {
+        let hash = self.hash(&key);
         let Shards { parts, hasher, len } = self;
-        let hash = hasher.hash_one(&key);
         let part = Arc::make_mut(&mut parts[Self::place(hash)]);
-        match part.entry(hash, |row| row.0 == key, |row| hasher.hash_one(&row.0)) {
+        match part.entry(hash, |row| row.0 == key, |row| spread(short_of(hasher, &row.0))) {
             Entry::Occupied(mut taken) => taken.get_mut().1 = value,
             Entry::Vacant(free) => {
                 *len += 1;
@@ -91,7 +108,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Takes a value out if it is one that should go.
     pub fn remove_if(&mut self, key: &K, goes: impl Fn(&V) -> bool) -> Option<V> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let part = &mut self.parts[Self::place(hash)];
         let same = |row: &(K, V)| row.0 == *key && goes(&row.1);
         if Arc::get_mut(part).is_none() && part.find(hash, same).is_none() {
@@ -138,6 +155,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         list.sort_unstable_by(|a, b| a.0.cmp(b.0));
         list
     }
+}
+
+fn short_of(hasher: &DefaultHashBuilder, key: &impl Hash) -> u32 {
+    let hash = hasher.hash_one(key);
+    (hash ^ hash >> 32) as u32
+}
+
+/// 32 bits of a hash as 64, all of which differ: tables look at the lowest and the highest.
+pub fn spread(short: u32) -> u64 {
+    // Fibonacci hashing: the odd number next to 2⁶⁴ over the golden ratio.
+    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl<K: Hash + Eq + Clone + Ord, V: Clone + PartialEq> PartialEq for Shards<K, V> {
@@ -206,6 +234,10 @@ mod tests {
                 shards.sorted().into_iter().map(|row| (*row.0, *row.1)).collect()
             };
             prop_assert_eq!(list(&kept), was.into_iter().collect::<Vec<_>>());
+            for (key, value) in &plain {
+                let alike = shards.with_short(shards.short(key));
+                prop_assert!(alike.map(|row| (*row.0, *row.1)).any(|row| row == (*key, *value)));
+            }
             prop_assert_eq!(list(&shards), plain.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(shards.len(), plain.len());
             let bytes = postcard::to_stdvec(&shards).expect("bytes");

@@ -2,7 +2,7 @@
 //! afterwards what changed.
 
 use super::trace::Added;
-use super::{Home, Join, Touched, count, place_of};
+use super::{Join, Touched, count, place_of};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, Draw, Exposure};
@@ -38,16 +38,20 @@ impl Join {
                 self.take_score(score, now, touched, changes, context, dictionary);
             }
             Observation::Alias(alias) => {
-                self.take_alias((alias, false), now, touched, changes, context, dictionary);
+                self.note_alias(&alias);
+                for score in self.scores_for(alias.response) {
+                    changes.push(Change::Forward(alias.trace, score));
+                }
             }
             Observation::Call(call) => {
                 let at = self.touch(call.place.trace, touched, context, dictionary);
                 let added = touched.at(at).trace.add_call(&call, now);
                 self.note(added);
-                if let Some(response) = call.response {
-                    let (trace, span) = (call.place.trace, call.place.span);
-                    let alias = Alias { response, trace, span };
-                    self.take_alias((alias, true), now, touched, changes, context, dictionary);
+                if let (Added::New, Some(response)) = (added, call.response) {
+                    self.responses.note(response, call.place.trace);
+                    for score in self.scores_for(response) {
+                        self.put_score(call.place.trace, &score, now, touched, context, dictionary);
+                    }
                 }
             }
             Observation::Facets(facets) => {
@@ -110,13 +114,10 @@ impl Join {
     ) {
         let id = match score.target {
             Target::Span(id, _) | Target::Trace(id) => id,
-            Target::Response(response) => match self.responses.get(&response) {
-                Some(home) if home.local => home.trace(),
-                Some(home) => return changes.push(Change::Forward(home.trace(), score)),
-                None => match self.found.get(&response) {
-                    Some(id) => *id,
-                    None => return self.park_score(response, score, now),
-                },
+            Target::Response(response) => match self.home_of(response) {
+                Some(Home::Here(id)) => id,
+                Some(Home::Elsewhere(id)) => return changes.push(Change::Forward(id, score)),
+                None => return self.park_score(response, score, now),
             },
             // A session alone does not say which call, site or run was judged.
             Target::Session(_) => return count(&mut self.counts.orphaned, "session_only"),
@@ -153,34 +154,46 @@ impl Join {
         }
     }
 
-    fn take_alias(
-        &mut self,
-        (alias, local): (Alias, bool),
-        now: Nanos,
-        touched: &mut Touched,
-        changes: &mut Vec<Change>,
-        context: &Context,
-        dictionary: &mut Dictionary,
-    ) {
-        if self.responses.len() < ALIASES_MAX || self.responses.contains_key(&alias.response) {
-            // Of several traces with this id the least is named, whichever came first.
-            let home = Home::of(alias.trace, local);
-            let (known, _) = self.responses.entry(alias.response, || home);
-            if alias.trace < known.trace() {
-                *known = home;
-            }
-            known.local |= local && alias.trace == known.trace();
-        } else {
-            count(&mut self.counts.limits, "response_ids");
+    /// Where the call of a response id is. Of several traces with it the least is named, whichever
+    /// came first.
+    pub(super) fn home_of(&mut self, response: UnitHash) -> Option<Home> {
+        let here = self.responses.find(response, &self.traces).map(Home::Here);
+        let elsewhere = self.aliases.get(&response).copied().map(Home::Elsewhere);
+        let known = here.into_iter().chain(elsewhere).min_by_key(Home::trace);
+        known.or_else(|| self.found.get(&response).copied().map(Home::Here))
+    }
+
+    fn note_alias(&mut self, alias: &Alias) {
+        if self.aliases.len() >= ALIASES_MAX && !self.aliases.contains_key(&alias.response) {
+            return count(&mut self.counts.limits, "response_ids");
         }
-        if self.waiting.is_empty() {
-            return;
-        }
-        for (score, _) in self.waiting.remove(&alias.response).unwrap_or_default() {
-            match local {
-                true => self.put_score(alias.trace, &score, now, touched, context, dictionary),
-                false => changes.push(Change::Forward(alias.trace, score)),
-            }
-        }
+        let (known, _) = self.aliases.entry(alias.response, || alias.trace);
+        *known = alias.trace.min(*known);
+    }
+
+    /// Scores that waited for the call of a response id.
+    fn scores_for(&mut self, response: UnitHash) -> impl Iterator<Item = Score> + use<> {
+        let waited = match self.waiting.is_empty() {
+            true => None,
+            false => self.waiting.remove(&response),
+        };
+        waited.unwrap_or_default().into_iter().map(|held| held.0)
+    }
+}
+
+/// The trace of a response id.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Home {
+    /// In this partition.
+    Here(TraceId),
+    /// In another one.
+    Elsewhere(TraceId),
+}
+
+impl Home {
+    /// Its id.
+    pub(super) fn trace(&self) -> TraceId {
+        let (Home::Here(id) | Home::Elsewhere(id)) = *self;
+        id
     }
 }

@@ -13,6 +13,7 @@ mod packed;
 pub mod parts;
 pub mod per_key;
 pub mod resolve;
+mod responses;
 mod scores;
 pub mod shelf;
 mod touched;
@@ -33,13 +34,16 @@ use kinds::Kinds;
 use memo::Memo;
 use packed::{Packed, pack, unpack};
 use parts::Parts;
+use responses::Responses;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use touched::{Touch, Touched};
 use trace::Trace;
 
-/// Estimated bytes of one remembered response id.
+/// Estimated bytes of a response id of another partition's trace.
 const ALIAS_BYTES: u64 = 48;
+/// Estimated bytes of a row that leads from a response id to a trace in memory.
+const RESPONSE_BYTES: u64 = 16;
 /// Estimated bytes of a trace beside its packed ones: its place in the map, rows of the agendas.
 const HELD_BYTES: u64 = 176;
 
@@ -47,8 +51,8 @@ const HELD_BYTES: u64 = 176;
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Join {
     traces: Shards<TraceId, Held>,
-    /// Where the call of a response id is, and whether its trace is in this partition.
-    responses: Shards<UnitHash, Home>,
+    /// Where the call of a response id is whose trace is in another partition.
+    aliases: Shards<UnitHash, TraceId>,
     /// Scores by response id that wait for their call, with the log time they came.
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
     /// Whatever ended no later than this is no longer known.
@@ -76,13 +80,18 @@ pub struct Join {
     after: Spare<Resolution>,
     #[serde(skip)]
     packing: Spare<Vec<u8>>,
+    /// Where calls of response ids are in memory.
+    #[serde(skip)]
+    responses: Spare<Responses>,
+    /// How many response ids the calls in memory have.
+    live_responses: usize,
     /// Where calls of response ids are that this entry asked for.
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
 }
 
 /// A trace in memory, packed: most are complete when they come and are never looked at again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Held {
     newest: Nanos,
     due: Nanos,
@@ -95,27 +104,15 @@ struct Held {
 
 impl Held {
     fn bytes(&self) -> u64 {
-        HELD_BYTES + self.bytes.0.len() as u64
-    }
-}
-
-/// Where the call of a response id is. Two halves, as a whole number of 128 bits would take twice
-/// the room beside a key of 64.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Home {
-    high: u64,
-    low: u64,
-    /// Its trace is in this partition.
-    local: bool,
-}
-
-impl Home {
-    fn of(trace: TraceId, local: bool) -> Self {
-        Home { high: (trace.0 >> 64) as u64, low: trace.0 as u64, local }
+        HELD_BYTES + self.bytes.0.len() as u64 + self.responses() as u64 * RESPONSE_BYTES
     }
 
-    fn trace(&self) -> TraceId {
-        TraceId(u128::from(self.high) << 64 | u128::from(self.low))
+    fn responses(&self) -> usize {
+        packed::responses(&self.bytes.0).len()
+    }
+
+    fn has(&self, response: UnitHash) -> bool {
+        packed::responses(&self.bytes.0).any(|own| own == response)
     }
 }
 
@@ -283,7 +280,7 @@ impl Join {
 
     /// Estimated bytes of its state.
     pub fn bytes(&self) -> u64 {
-        self.bytes + (self.responses.len() + self.waiting.len()) as u64 * ALIAS_BYTES
+        self.bytes + (self.aliases.len() + self.waiting.len()) as u64 * ALIAS_BYTES
     }
 
     /// Scores that wait for a call, by response id or within a known trace.
@@ -342,8 +339,8 @@ impl Join {
             return at;
         }
         let at = touched.open(id);
-        if let Some(held) = self.traces.remove(&id) {
-            self.bytes -= held.bytes();
+        if let Some(held) = self.take_out(id) {
+            packed::responses(&held.bytes.0).for_each(|own| self.responses.note(own, id));
             let touch = touched.at(at);
             touch.was = (held.newest, held.due);
             if self.open(&held, touch) {
@@ -351,6 +348,14 @@ impl Join {
             }
         }
         at
+    }
+
+    /// Takes a trace out of memory.
+    fn take_out(&mut self, id: TraceId) -> Option<Held> {
+        let held = self.traces.remove(&id)?;
+        self.bytes -= held.bytes();
+        self.live_responses -= held.responses();
+        Some(held)
     }
 
     /// Resolves touched traces again and says what changed; waits that end by `ready` are over.
@@ -414,6 +419,7 @@ impl Join {
             self.due.push(held.due, *id);
         }
         self.bytes += held.bytes();
+        self.live_responses += held.responses();
         self.traces.insert(*id, held);
     }
 
@@ -433,14 +439,16 @@ impl Join {
         self.floor = self.floor.max(newest);
         self.give_up_scores(self.after.census.lost_scores);
         for response in touch.trace.calls.iter().filter_map(|candidate| candidate.call.response) {
-            self.forget_response(response, id);
+            self.forget_alias(response, id);
         }
         touched.clear();
         *self.touched = touched;
     }
 
-    fn forget_response(&mut self, response: UnitHash, home: TraceId) {
-        self.responses.remove_if(&response, |known| known.trace() == home);
+    fn forget_alias(&mut self, response: UnitHash, home: TraceId) {
+        if !self.aliases.is_empty() {
+            self.aliases.remove_if(&response, |known| *known == home);
+        }
     }
 
     /// Scores of a trace that goes and that found no call.

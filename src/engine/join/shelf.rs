@@ -9,7 +9,7 @@ use super::packed::{Packed, responses, unpack};
 use super::parts::{Parts, ripe};
 use super::touched::Touched;
 use super::trace::Trace;
-use super::{Held, Home, Join, Key, count, place_of, waits};
+use super::{Held, Join, Key, count, place_of, waits};
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::engine::fact::{Change, difference};
@@ -57,7 +57,7 @@ impl Join {
 
     /// Keys that have to be read before these observations can be taken: traces that are not in
     /// memory and may be sealed, and where the calls of response ids are.
-    pub fn needed(&self, observations: &[Observation], asked: &BTreeSet<Key>) -> Vec<Key> {
+    pub fn needed(&mut self, observations: &[Observation], asked: &BTreeSet<Key>) -> Vec<Key> {
         if self.parts.groups.is_empty() {
             return Vec::new();
         }
@@ -78,7 +78,7 @@ impl Join {
         keys
     }
 
-    fn key_of(&self, observation: &Observation) -> Option<Key> {
+    fn key_of(&mut self, observation: &Observation) -> Option<Key> {
         if let Some(place) = place_of(observation) {
             return (place.end > self.floor).then_some(Key::Trace(place.trace));
         }
@@ -89,18 +89,13 @@ impl Join {
                 Target::Span(id, _) | Target::Trace(id) => id,
                 Target::Session(_) => return None,
                 Target::Response(response) => match self.home_of(response) {
-                    Some(id) => id,
+                    Some(home) => home.trace(),
                     None => return Some(Key::Response(response)),
                 },
             },
             _ => return None,
         };
         Some(Key::Trace(id))
-    }
-
-    fn home_of(&self, response: UnitHash) -> Option<TraceId> {
-        let young = self.responses.get(&response).map(Home::trace);
-        young.or_else(|| self.found.get(&response).copied())
     }
 
     /// Takes records into memory that were asked for.
@@ -124,6 +119,8 @@ impl Join {
             return;
         }
         let Some(trace) = self.read(record) else { return };
+        let own = trace.calls.iter().filter_map(|candidate| candidate.call.response);
+        own.for_each(|response| self.responses.note(response, id));
         let mut touched = std::mem::take(&mut *self.touched);
         let at = touched.open(id);
         let touch = touched.at(at);
@@ -150,6 +147,7 @@ impl Join {
     /// Forgets what was asked for, at the end of an entry.
     pub fn end_entry(&mut self) {
         self.found.clear();
+        self.responses.end_entry(&self.traces, self.live_responses);
     }
 
     /// Lets go of traces beyond the horizon, and seals the oldest ones when memory is short.
@@ -203,8 +201,7 @@ impl Join {
         let (mut records, mut responses) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
         for id in ids {
-            let Some(held) = self.traces.remove(&id) else { continue };
-            self.bytes -= held.bytes();
+            let Some(held) = self.take_out(id) else { continue };
             newest = newest.max(held.newest);
             if held.scored || held.assigned && !context.score_metrics().is_empty() {
                 lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
@@ -274,7 +271,7 @@ impl Join {
     fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(u128, Value)>) {
         for response in responses(&bytes.0) {
             out.push((u128::from(response.0), Value::from_buf(id.0.to_le_bytes())));
-            self.forget_response(response, id);
+            self.forget_alias(response, id);
         }
     }
 

@@ -70,6 +70,7 @@ impl Tally {
     pub fn apply_all(&mut self, changes: &[Change], limits: &Limits) {
         let mut groups = std::mem::take(&mut *self.groups);
         groups.last = None;
+        self.glance(changes);
         for (at, change) in changes.iter().enumerate() {
             match change {
                 Change::Add(fact) => self.add(fact, 1, limits, at, &mut groups),
@@ -122,6 +123,18 @@ impl Tally {
         for what in events(fact) {
             self.register.note(&seen(what), sign);
         }
+    }
+
+    /// Looks at all units once, one after the other with nothing in between: the waits for memory
+    /// overlap, and adding finds them near.
+    fn glance(&self, changes: &[Change]) {
+        let mut seen = 0;
+        for change in changes {
+            if let Change::Add(fact) | Change::Take(fact) = change {
+                seen ^= self.register.glance(fact.run.experiment, fact.unit);
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     /// Units that have to be read before these changes can be applied.

@@ -165,6 +165,13 @@ impl Register {
         change
     }
 
+    /// Something of a unit, read from where it is.
+    #[inline]
+    pub fn glance(&self, experiment: Sym, unit: UnitHash) -> u32 {
+        let known = self.units.get(&(experiment, unit));
+        known.and_then(|unit| unit.places.first()).map_or(0, |place| place.count)
+    }
+
     fn respread(&mut self, what: Sym, before: Vec<u32>, after: Vec<u32>) {
         if before == after {
             return;

@@ -75,7 +75,7 @@ impl Atoms {
 pub struct Unreadable;
 
 /// Packed bytes in memory, shared with a clone.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Packed(pub Arc<[u8]>);
 
 impl Serialize for Packed {

@@ -48,7 +48,7 @@ pub fn unpack(
 }
 
 /// Response ids of a packed trace's candidates; none of bytes that cannot be read.
-pub fn responses(bytes: &[u8]) -> impl Iterator<Item = UnitHash> {
+pub fn responses(bytes: &[u8]) -> impl ExactSizeIterator<Item = UnitHash> {
     let mut rest = bytes;
     let count = varint::take(&mut rest).unwrap_or(0);
     let words = rest.chunks_exact(8).take(count as usize);
