@@ -213,11 +213,5 @@ impl Engine {
 
 /// Adds the observations of a batch; what cannot be read is counted and ends the batch.
 fn decode(bytes: &[u8], out: &mut Vec<Observation>) -> u64 {
-    for read in Reader::new(bytes) {
-        match read {
-            Ok(observation) => out.push(observation),
-            Err(_) => return 1,
-        }
-    }
-    0
+    u64::from(Reader::new(bytes).read_all(out).is_err())
 }

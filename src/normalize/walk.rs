@@ -11,6 +11,7 @@ use super::slot::Slot;
 use super::table::Carrier;
 use super::value::{NAME_BYTES_MAX, Raw, Unread, cut};
 use crate::model::canonical::set_id;
+use crate::model::codec::Writer;
 use crate::model::{
     Assignment, Batch, Call, Define, Field, Observation, Reject, SetId, Sym, UnitHash, Units, Value,
 };
@@ -31,6 +32,7 @@ pub struct Walk<'n, 'o> {
     pub times: Times,
     /// Where observations go.
     pub batch: &'o mut Batch,
+    writer: Writer,
     /// What is counted.
     pub report: Report,
     /// What is told of each span.
@@ -59,6 +61,7 @@ impl<'n, 'o> Walk<'n, 'o> {
             times,
             defines_before: batch.defines.len(),
             batch,
+            writer: Writer::default(),
             report: Report::default(),
             watched: witness.wants(),
             witness,
@@ -71,19 +74,19 @@ impl<'n, 'o> Walk<'n, 'o> {
 
     /// Appends an observation.
     pub fn emit(&mut self, observation: &Observation) {
-        observation.encode(&mut self.batch.observations);
+        self.writer.put(observation, &mut self.batch.observations);
         self.batch.count += 1;
     }
 
     /// Appends a call.
     pub fn emit_call(&mut self, call: &Call) {
-        call.encode(&mut self.batch.observations);
+        self.writer.call(call, &mut self.batch.observations);
         self.batch.count += 1;
     }
 
     /// Appends an assignment.
     pub fn emit_assignment(&mut self, assignment: &Assignment) {
-        assignment.encode(&mut self.batch.observations);
+        self.writer.assignment(assignment, &mut self.batch.observations);
         self.batch.count += 1;
     }
 

@@ -1,6 +1,7 @@
 //! Observations as the load of the race gives them: 512 spans a batch in traces of four, of which
 //! the root repeats its children; each names its experiment, arm, user, conversation and response.
 
+use armspan::model::codec::Writer;
 use armspan::model::observation::{Define, Source};
 use armspan::model::settings::Experiment;
 use armspan::model::*;
@@ -71,15 +72,15 @@ impl Calls {
 
     /// The next batch.
     pub fn batch(&mut self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(200 * SPANS as usize);
+        let (mut writer, mut out) = (Writer::default(), Vec::with_capacity(100 * SPANS as usize));
         for number in self.next..self.next + SPANS {
-            self.span(number, &mut out);
+            self.span(number, &mut writer, &mut out);
         }
         self.next += SPANS;
         out
     }
 
-    fn span(&self, number: u64, out: &mut Vec<u8>) {
+    fn span(&self, number: u64, writer: &mut Writer, out: &mut Vec<u8>) {
         // Far from zero, which `mixed` leaves as it is and which is no id.
         let number = number + (1 << 40);
         let root = number - number % TRACE;
@@ -112,7 +113,7 @@ impl Calls {
             response: Some(UnitHash(mixed(number ^ 0x33))),
             ..Call::default()
         };
-        Observation::Call(call).encode(out);
+        writer.call(&call, out);
         let told = Assignment {
             trace: Some(trace),
             span,
@@ -124,6 +125,6 @@ impl Calls {
             assigned_ppm: None,
             service: Sym::of("support-bot"),
         };
-        Observation::Assignment(told).encode(out);
+        writer.assignment(&told, out);
     }
 }

@@ -17,35 +17,35 @@ const HELD_MAX: usize = 64;
 impl Join {
     pub(super) fn take(
         &mut self,
-        observation: Observation,
+        observation: &Observation,
         now: Nanos,
         touched: &mut Touched,
         changes: &mut Vec<Change>,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
-        self.counts.observations.count(&observation);
-        if place_of(&observation).is_some_and(|place| place.end <= self.floor) {
+        self.counts.observations.count(observation);
+        if place_of(observation).is_some_and(|place| place.end <= self.floor) {
             self.counts.late += 1;
             return;
         }
         match observation {
-            Observation::Define(define) => self.define(define, context, dictionary),
+            Observation::Define(define) => self.define(define.clone(), context, dictionary),
             Observation::Assignment(told) => {
-                self.take_assignment(&told, now, touched, changes, context, dictionary);
+                self.take_assignment(told, now, touched, changes, context, dictionary);
             }
             Observation::Score(score) => {
-                self.take_score(score, now, touched, changes, context, dictionary);
+                self.take_score(*score, now, touched, changes, context, dictionary);
             }
             Observation::Alias(alias) => {
-                self.note_alias(&alias);
+                self.note_alias(alias);
                 for score in self.scores_for(alias.response) {
                     changes.push(Change::Forward(alias.trace, score));
                 }
             }
             Observation::Call(call) => {
                 let at = self.touch(call.place.trace, touched, context, dictionary);
-                let added = touched.at(at).trace.add_call(&call, now);
+                let added = touched.at(at).trace.add_call(call, now);
                 self.note(added);
                 if let (Added::New, Some(response)) = (added, call.response) {
                     self.responses.note(response, call.place.trace);
@@ -56,15 +56,15 @@ impl Join {
             }
             Observation::Facets(facets) => {
                 let at = self.touch(facets.place.trace, touched, context, dictionary);
-                touched.at(at).trace.add_facets(&facets);
+                touched.at(at).trace.add_facets(facets);
             }
             Observation::Covariate(covariate) => {
                 let at = self.touch(covariate.place.trace, touched, context, dictionary);
-                touched.at(at).trace.add_covariate(&covariate);
+                touched.at(at).trace.add_covariate(covariate);
             }
             Observation::Link(link) => {
                 let at = self.touch(link.place.trace, touched, context, dictionary);
-                touched.at(at).trace.add_link(&link);
+                touched.at(at).trace.add_link(link);
             }
         }
     }

@@ -159,7 +159,7 @@ impl Join {
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
-        for observation in observations.drain(..) {
+        for observation in observations.iter() {
             self.take(observation, now, &mut touched, changes, context, dictionary);
         }
         self.settle(touched, now, now, context, dictionary, changes);

@@ -1,12 +1,15 @@
 //! Observations as bytes: a tag, fixed-width ids in little endian, varints for the rest.
 //! Encoding appends to a buffer and never allocates; decoding borrows nothing and allocates
-//! only for a `Define`. The format is that of `log_format` 1; a change needs a new tag.
+//! only for a `Define`. A change needs a new tag: what older versions wrote is still read.
 
+mod near;
+mod near_reader;
 mod reader;
 mod room;
 #[cfg(test)]
 mod tests;
 
+pub use near::Writer;
 pub use reader::Reader;
 pub use room::Room;
 
@@ -32,90 +35,15 @@ const ALIAS: u8 = 6;
 const DEFINE_NAME: u8 = 7;
 const DEFINE_SET: u8 = 8;
 const COVARIATE: u8 = 9;
+const NEAR_CALL: u8 = 10;
+const NEAR_FACETS: u8 = 11;
+const NEAR_LINK: u8 = 12;
+const NEAR_ASSIGNMENT: u8 = 13;
 
 impl Observation {
-    /// Appends its bytes.
+    /// Appends its bytes, which refer to nothing before them: more than a [`Writer`] takes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Observation::Call(call) => call.encode(out),
-            Observation::Facets(facets) => facets.encode(out),
-            Observation::Link(link) => {
-                let mut room = Room::new(LINK);
-                room.place(&link.place);
-                room.append_to(out);
-            }
-            Observation::Score(score) => score.encode(out),
-            Observation::Assignment(assignment) => assignment.encode(out),
-            Observation::Alias(alias) => {
-                let mut room = Room::new(ALIAS);
-                room.put(alias.response.0.to_le_bytes());
-                room.put(alias.trace.0.to_le_bytes());
-                room.put(alias.span.0.to_le_bytes());
-                room.append_to(out);
-            }
-            Observation::Covariate(covariate) => {
-                let mut room = Room::new(COVARIATE);
-                room.place(&covariate.place);
-                room.varint(zigzag(covariate.value_micro));
-                room.append_to(out);
-            }
-            Observation::Define(define) => define.encode(out),
-        }
-    }
-}
-
-impl Call {
-    /// Appends its bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut room = Room::new(CALL);
-        room.place(&self.place);
-        room.varint(self.duration);
-        room.put(self.set.0.to_le_bytes());
-        room.put([
-            self.operation as u8 | u8::from(self.streaming) << 4,
-            self.finish.0 | u8::from(self.tokens.estimated) << 7,
-        ]);
-        let tokens = &self.tokens;
-        room.options([
-            nonzero(self.error.0),
-            tokens.input,
-            tokens.output,
-            tokens.cached,
-            tokens.cache_written,
-            tokens.reasoning,
-            self.cost_nano,
-            self.first_token_us,
-            self.seed.map(zigzag),
-            self.units.explicit.map(|unit| unit.0),
-            self.units.user.map(|unit| unit.0),
-            self.units.session.map(|unit| unit.0),
-            self.units.conversation.map(|unit| unit.0),
-            self.response.map(|unit| unit.0),
-            self.sampled_ppm.map(u64::from),
-            nonzero(self.input.0),
-        ]);
-        room.append_to(out);
-    }
-}
-
-impl Facets {
-    /// Appends its bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut room = Room::new(FACETS);
-        room.place(&self.place);
-        room.put([self.role as u8, self.finish.0]);
-        let (high, low) = halves(self.set.0);
-        room.options([
-            nonzero(high),
-            nonzero(low),
-            self.seed.map(zigzag),
-            self.units.explicit.map(|unit| unit.0),
-            self.units.user.map(|unit| unit.0),
-            self.units.session.map(|unit| unit.0),
-            self.units.conversation.map(|unit| unit.0),
-            self.response.map(|unit| unit.0),
-        ]);
-        room.append_to(out);
+        Writer::default().put(self, out);
     }
 }
 
@@ -149,25 +77,23 @@ impl Score {
     }
 }
 
-impl Assignment {
+impl Alias {
     /// Appends its bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut room = Room::new(ASSIGNMENT);
-        room.put([self.source as u8]);
-        room.put(self.trace.unwrap_or_default().0.to_le_bytes());
-        room.put(self.experiment.0.to_le_bytes());
-        room.put(self.arm.0.to_le_bytes());
-        room.put(self.time.to_le_bytes());
-        room.options([
-            nonzero(self.span.0),
-            self.unit.map(|unit| unit.0),
-            self.assigned_ppm.map(u64::from),
-            nonzero(self.service.0),
-            None,
-            None,
-            None,
-            None,
-        ]);
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut room = Room::new(ALIAS);
+        room.put(self.response.0.to_le_bytes());
+        room.put(self.trace.0.to_le_bytes());
+        room.put(self.span.0.to_le_bytes());
+        room.append_to(out);
+    }
+}
+
+impl Covariate {
+    /// Appends its bytes.
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut room = Room::new(COVARIATE);
+        room.place(&self.place);
+        room.varint(zigzag(self.value_micro));
         room.append_to(out);
     }
 }
@@ -197,8 +123,4 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn nonzero(value: u64) -> Option<u64> {
     (value != 0).then_some(value)
-}
-
-fn halves(value: u128) -> (u64, u64) {
-    ((value >> 64) as u64, value as u64)
 }

@@ -4,22 +4,41 @@ use super::super::facet::FacetSet;
 use super::super::id::{SetId, SpanId, Sym, TraceId, UnitHash};
 use super::super::observation::*;
 use super::super::varint::{self, unzigzag};
+use super::near::Near;
 use super::*;
 
 /// Reads the observations of a batch one after the other; stops at the first damaged one.
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    pub(super) near: Near,
 }
 
 impl<'a> Reader<'a> {
     /// Over the bytes of a batch.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes, at: 0 }
+        Reader { bytes, at: 0, near: Near::default() }
     }
 
+    /// Adds all observations to `out`; those before a damaged one are added.
+    pub fn read_all(mut self, out: &mut Vec<Observation>) -> Result<(), Unreadable> {
+        while self.at < self.bytes.len() {
+            let at = self.at;
+            match self.one() {
+                Ok(observation) => out.push(observation),
+                Err(what) => return Err(Unreadable { at, what }),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
     fn one(&mut self) -> Result<Observation, &'static str> {
         Ok(match self.byte()? {
+            NEAR_CALL => Observation::Call(self.near_call()?),
+            NEAR_ASSIGNMENT => Observation::Assignment(self.near_assignment()?),
+            NEAR_FACETS => Observation::Facets(self.near_facets()?),
+            NEAR_LINK => Observation::Link(self.near_link()?),
             CALL => Observation::Call(self.call()?),
             FACETS => Observation::Facets(self.facets()?),
             LINK => Observation::Link(Link { place: self.place()? }),
@@ -188,7 +207,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], &'static str> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], &'static str> {
         let part = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
         self.at += N;
         part.ok_or("cut short")
@@ -199,20 +218,22 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).map_err(|_| "length")?)
     }
 
-    fn byte(&mut self) -> Result<u8, &'static str> {
+    pub(super) fn byte(&mut self) -> Result<u8, &'static str> {
         let [byte] = *self.array()?;
         Ok(byte)
     }
 
-    fn u64(&mut self) -> Result<u64, &'static str> {
+    #[inline]
+    pub(super) fn u64(&mut self) -> Result<u64, &'static str> {
         Ok(u64::from_le_bytes(*self.array()?))
     }
 
-    fn u128(&mut self) -> Result<u128, &'static str> {
+    #[inline]
+    pub(super) fn u128(&mut self) -> Result<u128, &'static str> {
         Ok(u128::from_le_bytes(*self.array()?))
     }
 
-    fn varint(&mut self) -> Result<u64, &'static str> {
+    pub(super) fn varint(&mut self) -> Result<u64, &'static str> {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         let value = varint::take(&mut rest).ok_or("number cut short or too long")?;
         self.at = self.bytes.len() - rest.len();
@@ -236,6 +257,6 @@ impl Iterator for Reader<'_> {
     }
 }
 
-fn millionths(value: u64) -> u32 {
+pub(super) fn millionths(value: u64) -> u32 {
     value.min(1_000_000) as u32
 }

@@ -60,6 +60,23 @@ impl Room {
         values.into_iter().flatten().for_each(|value| self.varint(value));
     }
 
+    /// A mask of which are present, then those: numbers short, hashes as words.
+    #[inline]
+    pub fn mixed<const N: usize, const H: usize>(
+        &mut self,
+        numbers: [Option<u64>; N],
+        hashes: [Option<u64>; H],
+        last: Option<u64>,
+    ) {
+        let bit = |is: bool, at: usize| u16::from(is) << at;
+        let mask = (0..N).fold(0, |mask, at| mask | bit(numbers[at].is_some(), at));
+        let mask = (0..H).fold(mask, |mask, at| mask | bit(hashes[at].is_some(), N + at));
+        self.put((mask | bit(last.is_some(), N + H)).to_le_bytes());
+        numbers.into_iter().flatten().for_each(|value| self.varint(value));
+        let hashes = hashes.into_iter().chain([last]).flatten();
+        hashes.for_each(|value| self.put(value.to_le_bytes()));
+    }
+
     /// Appends it, and is empty again.
     #[inline]
     pub fn move_to(&mut self, out: &mut Vec<u8>) {

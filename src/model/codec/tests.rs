@@ -136,16 +136,134 @@ fn sets_and_assignments_come_back() {
     assert_eq!(read.expect("readable"), list);
 }
 
+/// What version 0.1 wrote before there was a [`Writer`].
+const OLD: [&str; 4] = [
+    concat!(
+        "01100f0e0d0c0b0a090807060504030201181716151413121128272625242322212d36ecea8b41ec188088deb",
+        "e01070000000000000009000000000000000001874a05b009ac020db8eed8a9c3e68c9931ffffffffffffffff",
+        "ff01",
+    ),
+    concat!(
+        "02100f0e0d0c0b0a090807060504030201181716151413121128272625242322212d36ecea8b41ec180302170",
+        "90706b8eed8a9c3e68c9931",
+    ),
+    "03100f0e0d0c0b0a090807060504030201181716151413121128272625242322212d36ecea8b41ec18",
+    concat!(
+        "0505100f0e0d0c0b0a0908070605040302010b000000000000000c000000000000002d36ecea8b41ec180f98a",
+        "ed8a8c1e2848911b8eed8a9c3e68c9931a0c21e",
+        "0d",
+    ),
+];
+
+/// A call, another span, a link and an assignment, all of one place.
+fn four() -> Vec<Observation> {
+    let place = Place {
+        trace: TraceId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+        span: SpanId(0x1112_1314_1516_1718),
+        parent: SpanId(0x2122_2324_2526_2728),
+        end: 1_795_882_420_611_593_773,
+    };
+    let units = Units { user: Some(UnitHash(0x3132_3334_3536_3738)), ..Units::default() };
+    let set = SetId(9 << 64 | 7);
+    vec![
+        Observation::Call(Call {
+            place,
+            duration: 400_000_000,
+            set,
+            error: Sym(5),
+            finish: Finish::STOP,
+            tokens: Tokens { input: Some(1200), output: Some(300), ..Tokens::default() },
+            seed: Some(-7),
+            units,
+            response: Some(UnitHash(u64::MAX)),
+            ..Call::default()
+        }),
+        Observation::Facets(Facets {
+            place,
+            role: Role::Retrieval,
+            set,
+            units,
+            seed: Some(3),
+            finish: Finish::LENGTH,
+            response: None,
+        }),
+        Observation::Link(Link { place }),
+        Observation::Assignment(Assignment {
+            trace: Some(place.trace),
+            span: place.span,
+            experiment: Sym(11),
+            arm: Sym(12),
+            unit: units.user,
+            source: Source::FlagLog,
+            time: place.end,
+            assigned_ppm: Some(500_000),
+            service: Sym(13),
+        }),
+    ]
+}
+
 #[test]
-fn a_full_call_is_within_its_size() {
-    let mut bytes = Vec::new();
-    Call {
-        duration: 400_000_000,
-        tokens: Tokens { input: Some(1200), output: Some(300), ..Tokens::default() },
-        units: Units { user: Some(UnitHash(u64::MAX)), ..Units::default() },
-        response: Some(UnitHash(u64::MAX)),
-        ..Call::default()
+fn what_was_written_before_is_read() {
+    let byte = |at: usize, text: &str| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+    let bytes: Vec<u8> = OLD
+        .iter()
+        .flat_map(|text| (0..text.len()).step_by(2).map(move |at| byte(at, text)))
+        .collect();
+    let read: Result<Vec<_>, _> = Reader::new(&bytes).collect();
+    assert_eq!(read.expect("readable"), four());
+}
+
+#[test]
+fn what_came_before_is_not_written_again() {
+    let (mut writer, mut bytes) = (Writer::default(), Vec::new());
+    let [call, .., told] = &four()[..] else { unreachable!("four") };
+    let mut sizes = Vec::new();
+    for one in [call, told, call, told] {
+        let before = bytes.len();
+        writer.put(one, &mut bytes);
+        sizes.push(bytes.len() - before);
     }
-    .encode(&mut bytes);
-    assert!(bytes.len() <= 100, "{} bytes", bytes.len());
+    assert_eq!(sizes, [96, 30, 49, 6]);
+}
+
+proptest! {
+    #[test]
+    fn what_a_writer_wrote_is_read(
+        few in prop::collection::vec(prop_oneof![call(), other(), Just(four()[3].clone())], 1..6),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0u8..7, 0i64..4), 0..40),
+    ) {
+        let (mut writer, mut bytes, mut list) = (Writer::default(), Vec::new(), Vec::new());
+        let mut last = Place::default();
+        for (pick, kind, more) in picks {
+            let mut one = pick.get(&few).clone();
+            if let Observation::Call(Call { place, .. }) | Observation::Facets(Facets { place, .. })
+                | Observation::Link(Link { place }) = &mut one
+            {
+                match kind {
+                    0 => place.parent = last.parent,
+                    1 => place.parent = last.span,
+                    2 => place.parent = SpanId::NONE,
+                    3 => place.end = last.end.wrapping_add_signed(more - 2),
+                    4 => place.trace = last.trace,
+                    _ => {}
+                }
+                last = *place;
+            }
+            if let Observation::Assignment(told) = &mut one {
+                (told.trace, told.span, told.time) = (Some(last.trace), last.span, last.end);
+                told.arm = Sym(more as u64 * u64::from(kind));
+                told.trace = told.trace.filter(|trace| trace.0 != 0);
+            }
+            if kind == 6 {
+                writer = Writer::default();
+            }
+            writer.put(&one, &mut bytes);
+            list.push(one);
+        }
+        let read: Result<Vec<_>, _> = Reader::new(&bytes).collect();
+        prop_assert_eq!(read.expect("readable"), list.clone());
+        let mut all = Vec::new();
+        prop_assert!(Reader::new(&bytes).read_all(&mut all).is_ok());
+        prop_assert_eq!(all, list);
+    }
 }

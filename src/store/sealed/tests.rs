@@ -187,8 +187,9 @@ fn what_waits_is_in_the_snapshot_that_comes_before_it_is_written() {
     let dir = TempDir::new().expect("dir");
     let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
     let (told, waits) = std::sync::mpsc::channel();
-    sealed.put(&batch(1, (0..10).map(spread))).expect("put");
+    // Before anything waits: the thread that writes is quick at times.
     sealed.backlog.hold(waits);
+    sealed.put(&batch(1, (0..10).map(spread))).expect("put");
     sealed.put(&batch(2, (5..20).map(spread))).expect("put");
     let found = sealed.get(Family::Traces, &[spread(7)], 0).expect("get");
     assert_eq!((sealed.backlog.len(), found[0].part), (2, 2), "it is found in memory");

@@ -1,0 +1,199 @@
+//! Reads what [`super::near`] wrote.
+
+use super::super::id::{SetId, SpanId, Sym, TraceId, UnitHash};
+use super::super::observation::*;
+use super::super::varint::unzigzag;
+use super::near::*;
+use super::reader::{Reader, millionths};
+
+type Read<T> = Result<T, &'static str>;
+
+const BEFORE: &str = "what it refers to did not come before";
+
+impl Reader<'_> {
+    #[inline]
+    pub(super) fn near_call(&mut self) -> Read<Call> {
+        let (place, set) = self.near_place()?;
+        let duration = self.varint()?;
+        let [kind, finish] = *self.array()?;
+        let ([a, b, c, d, e, f, g, h, i], [error, own @ .., response], input) =
+            self.mixed::<9, 6>()?;
+        let units = units(own);
+        self.near.stand(place, units);
+        Ok(Call {
+            place,
+            duration,
+            set,
+            operation: Operation::from_u8(kind & 15).ok_or("operation")?,
+            streaming: kind & 16 != 0,
+            finish: Finish(finish & 127),
+            error: Sym(error.unwrap_or(0)),
+            tokens: Tokens {
+                input: a,
+                output: b,
+                cached: c,
+                cache_written: d,
+                reasoning: e,
+                estimated: finish & 128 != 0,
+            },
+            cost_nano: f,
+            first_token_us: g,
+            seed: h.map(unzigzag),
+            units,
+            response: response.map(UnitHash),
+            sampled_ppm: i.map(millionths),
+            input: Sym(input.unwrap_or(0)),
+        })
+    }
+
+    pub(super) fn near_facets(&mut self) -> Read<Facets> {
+        let (place, set) = self.near_place()?;
+        let [role, finish] = *self.array()?;
+        let ([seed], own, response) = self.mixed::<1, 4>()?;
+        let units = units(own);
+        self.near.stand(place, units);
+        Ok(Facets {
+            place,
+            role: Role::from_u8(role).ok_or("role")?,
+            set,
+            units,
+            seed: seed.map(unzigzag),
+            finish: Finish(finish),
+            response: response.map(UnitHash),
+        })
+    }
+
+    pub(super) fn near_link(&mut self) -> Read<Link> {
+        let (place, _) = self.near_place()?;
+        self.near.stand(place, Units::default());
+        Ok(Link { place })
+    }
+
+    #[inline]
+    pub(super) fn near_assignment(&mut self) -> Read<Assignment> {
+        let [flags, source] = *self.array()?;
+        self.begin(flags);
+        let (trace, span, time) = match (flags & HERE != 0, self.near.place) {
+            (false, _) => (TraceId(self.u128()?), SpanId(self.u64()?), self.u64()?),
+            (true, Some(place)) => (place.trace, place.span, place.end),
+            (true, None) => return Err(BEFORE),
+        };
+        let before = self.near.told;
+        let mut named = |same: bool, known: Option<Sym>| match same {
+            true => known.ok_or(BEFORE),
+            false => self.u64().map(Sym),
+        };
+        let experiment = named(flags & SAME_EXPERIMENT != 0, before.map(|told| told.0))?;
+        let service = named(flags & SAME_SERVICE != 0, before.map(|told| told.1))?;
+        let arm = self.arm(source / ARM & 7)?;
+        let unit = self.unit(flags / UNIT & 7)?;
+        let chance = if flags & CHANCE != 0 { Some(self.varint()?) } else { None };
+        self.near.told = Some((experiment, service));
+        Ok(Assignment {
+            trace: (trace.0 != 0).then_some(trace),
+            span,
+            experiment,
+            arm,
+            unit,
+            source: Source::from_u8(source & 15).ok_or("source")?,
+            time,
+            assigned_ppm: chance.map(millionths),
+            service,
+        })
+    }
+
+    /// Forgets what came before when another writer begins.
+    fn begin(&mut self, flags: u8) {
+        if flags & FRESH != 0 {
+            self.near = Near::default();
+        }
+    }
+
+    fn arm(&mut self, code: u8) -> Read<Sym> {
+        Ok(match code {
+            WRITTEN => {
+                let arm = Sym(self.u64()?);
+                self.near.arms.push(arm);
+                arm
+            }
+            NONE => Sym::NONE,
+            code => self.near.arms.get(code).ok_or(BEFORE)?,
+        })
+    }
+
+    fn unit(&mut self, code: u8) -> Read<Option<UnitHash>> {
+        Ok(match code {
+            WRITTEN => Some(UnitHash(self.u64()?)),
+            NONE => None,
+            code => {
+                let own = listed(&self.near.units).get(usize::from(code - RECENT)).copied();
+                Some(UnitHash(own.flatten().ok_or(BEFORE)?))
+            }
+        })
+    }
+
+    #[inline]
+    fn near_place(&mut self) -> Read<(Place, SetId)> {
+        let [flags] = *self.array()?;
+        self.begin(flags);
+        let before = self.near.place;
+        let trace = match (flags & SAME_TRACE != 0, before) {
+            (false, _) => TraceId(self.u128()?),
+            (true, before) => before.ok_or(BEFORE)?.trace,
+        };
+        let span = SpanId(self.u64()?);
+        let parent = match flags / PARENT & 3 {
+            WRITTEN => SpanId(self.u64()?),
+            NONE => SpanId::NONE,
+            SIBLING => before.ok_or(BEFORE)?.parent,
+            _ => before.ok_or(BEFORE)?.span,
+        };
+        let end = match flags & END_NEAR != 0 {
+            false => self.u64()?,
+            true => before.ok_or(BEFORE)?.end.wrapping_add(unzigzag(self.varint()?) as u64),
+        };
+        let set = match flags / SET & 7 {
+            WRITTEN => {
+                let set = SetId(self.u128()?);
+                self.near.sets.push(set);
+                set
+            }
+            NONE => SetId::default(),
+            code => self.near.sets.get(code).ok_or(BEFORE)?,
+        };
+        Ok((Place { trace, span, parent, end }, set))
+    }
+
+    /// What `Room::mixed` wrote.
+    #[inline]
+    fn mixed<const N: usize, const H: usize>(&mut self) -> Read<Mixed<N, H>> {
+        let mask = u16::from_le_bytes(*self.array()?);
+        let is = |at: usize| mask >> at & 1 != 0;
+        let (mut numbers, mut hashes) = ([None; N], [None; H]);
+        for (at, number) in numbers.iter_mut().enumerate() {
+            if is(at) {
+                *number = Some(self.varint()?);
+            }
+        }
+        for (at, hash) in hashes.iter_mut().enumerate() {
+            if is(N + at) {
+                *hash = Some(self.u64()?);
+            }
+        }
+        let last = if is(N + H) { Some(self.u64()?) } else { None };
+        Ok((numbers, hashes, last))
+    }
+}
+
+/// Short numbers, hashes, and one hash more.
+type Mixed<const N: usize, const H: usize> = ([Option<u64>; N], [Option<u64>; H], Option<u64>);
+
+fn units([explicit, user, session, conversation]: [Option<u64>; 4]) -> Units {
+    let hash = |unit: Option<u64>| unit.map(UnitHash);
+    Units {
+        explicit: hash(explicit),
+        user: hash(user),
+        session: hash(session),
+        conversation: hash(conversation),
+    }
+}
