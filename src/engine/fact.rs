@@ -201,8 +201,14 @@ pub enum Change {
     Forward(TraceId, Score),
 }
 
-/// What turns `old` into `new`, both sorted: take-backs and additions.
-pub fn difference(old: &[Fact], new: &[Fact], out: &mut Vec<Change>) {
+/// What turns `old` into `new`: take-backs and additions. Both are sorted, unless there is nothing
+/// to compare: facts are large to move.
+pub fn difference(old: &mut [Fact], new: &mut [Fact], out: &mut Vec<Change>) {
+    if old.is_empty() {
+        return out.extend(new.iter().copied().map(Change::Add));
+    }
+    old.sort_unstable();
+    new.sort_unstable();
     let (mut at, mut to) = (0, 0);
     while at < old.len() || to < new.len() {
         let order = match (old.get(at), new.get(to)) {

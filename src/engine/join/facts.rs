@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 /// Values above this are no measurement: sums stay exact below it.
 const VALUE_MAX: u64 = 1 << 53;
 
-/// What a trace gives: sorted facts, and how many of what.
+/// What a trace gives: facts, and how many of what.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Resolution {
-    /// Sorted.
+    /// In the order of its spans.
     pub facts: Vec<Fact>,
     /// Counts.
     pub census: Census,
@@ -70,11 +70,11 @@ pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>, out: &mut Reso
         if !calls.is_empty() {
             note_trace(trace, arms, tools.context, &mut out.census);
         }
+        let mut last = None;
         for at in calls.drain(..) {
             let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
-            add_call(id, trace, at, &arms.list, scores, tools, out);
+            add_call(id, trace, at, &arms.list, scores, &mut last, tools, out);
         }
-        out.facts.sort_unstable();
     }
     tools.memo.scratch = scratch;
 }
@@ -115,6 +115,7 @@ fn add_call(
     at: usize,
     arms: &[Arm],
     scores: &[Score],
+    last: &mut Option<Resolved>,
     tools: &mut Tools<'_>,
     out: &mut Resolution,
 ) {
@@ -125,7 +126,11 @@ fn add_call(
     if arms.is_empty() {
         return;
     }
-    let resolved = resolve::resolve_call(trace, at, tools.context, tools.dictionary, tools.memo);
+    let beside = last.and_then(|last| resolve::resolve_beside(trace, at, &last));
+    let resolved = beside.unwrap_or_else(|| {
+        resolve::resolve_call(trace, at, tools.context, tools.dictionary, tools.memo)
+    });
+    *last = Some(resolved);
     let covariate = trace.covariate.map(|told| told.2);
     for arm in arms {
         let fact = call_fact(id, candidate, covariate, &resolved, arm, tools);

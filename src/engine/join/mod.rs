@@ -246,7 +246,7 @@ impl Join {
         let (mut before, mut after) = (Resolution::default(), Resolution::default());
         facts::resolve(id, trace, &mut Tools { context: old, dictionary, memo }, &mut before);
         self.resolve(id, trace, new, dictionary, &mut after);
-        self.replace(&before, &after, changes);
+        self.replace(&mut before, &mut after, changes);
     }
 
     /// Notes when a trace that did not change has to be resolved again.
@@ -392,7 +392,7 @@ impl Join {
         waits::make_ready(trace, ready, context, dictionary, memo, fruitless);
         let mut after = std::mem::take(&mut *self.after);
         self.resolve(*id, trace, context, dictionary, &mut after);
-        self.replace(before, &after, changes);
+        self.replace(before, &mut after, changes);
         *self.after = after;
     }
 

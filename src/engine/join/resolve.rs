@@ -8,7 +8,7 @@ use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
 use crate::model::observation::{Role, Source};
 use crate::model::{
-    Assignment, Facets, Finish, Operation, SetId, SpanId, Sym, UnitHash, UnitKind, Units,
+    Assignment, Call, Facets, Finish, Operation, SetId, SpanId, Sym, UnitHash, UnitKind, Units,
 };
 use std::collections::BTreeMap;
 
@@ -231,6 +231,20 @@ impl Arm {
             span: told.span,
         }
     }
+}
+
+/// A call that stands beside one that is resolved already, and says the same: it inherits the same.
+pub fn resolve_beside(trace: &Trace, at: usize, last: &Resolved) -> Option<Resolved> {
+    let (one, other) = (trace.candidate(at)?, trace.candidate(last.at)?);
+    let says = |call: &Call| (call.place.parent, call.set, call.units, call.seed, call.operation);
+    if !trace.contents.is_empty() || says(&one.call) != says(&other.call) {
+        return None;
+    }
+    // Where parents go in a circle, each goes round it from another place.
+    let span = other.call.place.span;
+    let circles = |above: usize| above == at || trace.spans[above].parent == span;
+    let inherits = !trace.ancestors(last.at).any(circles);
+    inherits.then_some(Resolved { at, finish: one.call.finish, ..*last })
 }
 
 /// One call with all that it inherits.

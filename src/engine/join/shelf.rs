@@ -363,7 +363,7 @@ impl Join {
         self.resolve(id, &trace, context, dictionary, &mut before);
         trace.resolved_at = now;
         self.resolve(id, &trace, context, dictionary, &mut after);
-        self.replace(&before, &after, changes);
+        self.replace(&mut before, &mut after, changes);
     }
 
     fn expire_one(
@@ -398,13 +398,13 @@ impl Join {
     /// One resolution in place of another.
     pub(super) fn replace(
         &mut self,
-        before: &Resolution,
-        after: &Resolution,
+        before: &mut Resolution,
+        after: &mut Resolution,
         changes: &mut Vec<Change>,
     ) {
         self.census.add(&before.census, -1);
         self.census.add(&after.census, 1);
-        difference(&before.facts, &after.facts, changes);
+        difference(&mut before.facts, &mut after.facts, changes);
     }
 }
 

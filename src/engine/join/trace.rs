@@ -182,6 +182,11 @@ impl Trace {
         }
     }
 
+    /// The user of the first of its calls, in the order of their ids.
+    pub fn first_user(&self) -> Option<UnitHash> {
+        self.spans.iter().find_map(|node| self.call_of(node))?.call.units.user
+    }
+
     /// The place of a span.
     pub fn find(&self, span: SpanId) -> Result<usize, usize> {
         self.spans.binary_search_by_key(&span, |node| node.span)

@@ -37,12 +37,12 @@ pub fn add_calls(run: &mut Run, changes: &[Change], places: &[u32]) {
     let Some((first, ..)) = facts().next() else { return };
     let moment = Moment::of(first.end);
     note_all(run, facts());
+    let row = |(fact, call, sign): (&Fact, _, _)| Row { call, bucket: bucket_of(fact.unit), sign };
+    let rows: Vec<Row<'_>> = facts().map(row).collect();
+    let mut values = Vec::with_capacity(rows.len());
     for origin in ORIGINS {
-        let rows =
-            facts().map(|(fact, call, sign)| Row { call, bucket: bucket_of(fact.unit), sign });
-        let mut rows = rows.filter(|row| takes(origin, row.call)).peekable();
-        if rows.peek().is_some() {
-            run.measures.entry(Measure::Call(origin)).add_all(origin, &moment, rows);
+        if rows.iter().any(|row| takes(origin, row.call)) {
+            run.measures.entry(Measure::Call(origin)).add_all(origin, &moment, &rows, &mut values);
             run.measures.drop_if_empty(Measure::Call(origin));
         }
     }
@@ -124,26 +124,29 @@ impl Row<'_> {
 }
 
 impl Sums {
-    fn add_all<'a>(
+    /// Adds those of some calls that a measure takes; `values` is room.
+    fn add_all(
         &mut self,
         origin: Origin,
         moment: &Moment,
-        rows: impl Iterator<Item = Row<'a>>,
+        rows: &[Row<'_>],
+        values: &mut Vec<(Bucket, i64)>,
     ) {
         let mut total = Total::default();
-        let mut values: Vec<(Bucket, i64)> = Vec::new();
-        let fine = origin.is_time();
-        for row in rows {
+        values.clear();
+        for row in rows.iter().filter(|row| takes(origin, row.call)) {
             let (y, w) = total.add(row.added(origin), row.sign);
             self.buckets.add(row.bucket, y, w);
-            let Some(value) = value(origin, row.call) else { continue };
-            let bucket = Bucket::of(value);
-            values.push((bucket, row.sign));
-            if fine {
-                let sections = self.sections.get_or_insert_default();
-                sections[section_of(row.bucket)].count_in(bucket, row.sign);
+            values.extend(value(origin, row.call).map(|value| (Bucket::of(value), row.sign)));
+        }
+        let fine = origin.is_time();
+        if fine {
+            let sections = self.sections.get_or_insert_default();
+            let timed = rows.iter().filter(|row| takes(origin, row.call)).zip(&*values);
+            for (row, (bucket, sign)) in timed {
+                sections[section_of(row.bucket)].count_in(*bucket, *sign);
             }
         }
-        self.put(moment, &total, &values, fine);
+        self.put(moment, &total, values, fine);
     }
 }

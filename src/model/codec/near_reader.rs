@@ -11,39 +11,49 @@ type Read<T> = Result<T, &'static str>;
 const BEFORE: &str = "what it refers to did not come before";
 
 impl Reader<'_> {
+    /// Into a call that is empty.
     #[inline]
-    pub(super) fn near_call(&mut self) -> Read<Call> {
-        let (place, set) = self.near_place()?;
-        let duration = self.varint()?;
+    pub(super) fn near_call(&mut self, call: &mut Call) -> Read<()> {
+        (call.place, call.set) = self.near_place()?;
+        call.duration = self.varint()?;
         let [kind, finish] = *self.array()?;
-        let ([a, b, c, d, e, f, g, h, i], [error, own @ .., response], input) =
-            self.mixed::<9, 6>()?;
-        let units = units(own);
-        self.near.stand(place, units);
-        Ok(Call {
-            place,
-            duration,
-            set,
-            operation: Operation::from_u8(kind & 15).ok_or("operation")?,
-            streaming: kind & 16 != 0,
-            finish: Finish(finish & 127),
-            error: Sym(error.unwrap_or(0)),
-            tokens: Tokens {
-                input: a,
-                output: b,
-                cached: c,
-                cache_written: d,
-                reasoning: e,
-                estimated: finish & 128 != 0,
-            },
-            cost_nano: f,
-            first_token_us: g,
-            seed: h.map(unzigzag),
-            units,
-            response: response.map(UnitHash),
-            sampled_ppm: i.map(millionths),
-            input: Sym(input.unwrap_or(0)),
-        })
+        call.operation = Operation::from_u8(kind & 15).ok_or("operation")?;
+        call.streaming = kind & 16 != 0;
+        call.finish = Finish(finish & 127);
+        call.tokens.estimated = finish & 128 != 0;
+        self.options_of(call)?;
+        self.near.stand(call.place, call.units);
+        Ok(())
+    }
+
+    /// What may be absent of a call, in the order of [`Writer::call`]: numbers short, hashes as
+    /// words.
+    fn options_of(&mut self, call: &mut Call) -> Read<()> {
+        let mut left = u16::from_le_bytes(*self.array()?);
+        while left != 0 {
+            let at = left.trailing_zeros();
+            left &= left - 1;
+            let value = if at < 9 { self.varint()? } else { self.u64()? };
+            match at {
+                0 => call.tokens.input = Some(value),
+                1 => call.tokens.output = Some(value),
+                2 => call.tokens.cached = Some(value),
+                3 => call.tokens.cache_written = Some(value),
+                4 => call.tokens.reasoning = Some(value),
+                5 => call.cost_nano = Some(value),
+                6 => call.first_token_us = Some(value),
+                7 => call.seed = Some(unzigzag(value)),
+                8 => call.sampled_ppm = Some(millionths(value)),
+                9 => call.error = Sym(value),
+                10 => call.units.explicit = Some(UnitHash(value)),
+                11 => call.units.user = Some(UnitHash(value)),
+                12 => call.units.session = Some(UnitHash(value)),
+                13 => call.units.conversation = Some(UnitHash(value)),
+                14 => call.response = Some(UnitHash(value)),
+                _ => call.input = Sym(value),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn near_facets(&mut self) -> Read<Facets> {

@@ -24,18 +24,36 @@ impl<'a> Reader<'a> {
     pub fn read_all(mut self, out: &mut Vec<Observation>) -> Result<(), Unreadable> {
         while self.at < self.bytes.len() {
             let at = self.at;
-            match self.one() {
-                Ok(observation) => out.push(observation),
-                Err(what) => return Err(Unreadable { at, what }),
-            }
+            self.next_into(out).map_err(|what| Unreadable { at, what })?;
         }
         Ok(())
+    }
+
+    /// Calls are most of it, and are read where they go: they are large to move.
+    #[inline]
+    fn next_into(&mut self, out: &mut Vec<Observation>) -> Result<(), &'static str> {
+        if self.bytes.get(self.at) != Some(&NEAR_CALL) {
+            out.push(self.one()?);
+            return Ok(());
+        }
+        self.at += 1;
+        out.push(Observation::Call(Call::default()));
+        let Some(Observation::Call(call)) = out.last_mut() else { return Err("no room") };
+        let read = self.near_call(call);
+        if read.is_err() {
+            out.pop();
+        }
+        read
     }
 
     #[inline(always)]
     fn one(&mut self) -> Result<Observation, &'static str> {
         Ok(match self.byte()? {
-            NEAR_CALL => Observation::Call(self.near_call()?),
+            NEAR_CALL => {
+                let mut call = Call::default();
+                self.near_call(&mut call)?;
+                Observation::Call(call)
+            }
             NEAR_ASSIGNMENT => Observation::Assignment(self.near_assignment()?),
             NEAR_FACETS => Observation::Facets(self.near_facets()?),
             NEAR_LINK => Observation::Link(self.near_link()?),

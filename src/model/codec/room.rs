@@ -31,7 +31,7 @@ impl Room {
     /// Bytes as they are.
     #[inline]
     pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.length..][..N].copy_from_slice(&bytes);
+        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
         self.length += N;
     }
 

@@ -16,6 +16,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
+/// Flags of a candidate beside its kind: what is the same as of the one before, and what it has.
+const SAME_RECEIVED: u8 = 4;
+const SAME_COUNTED: u8 = 8;
+const SAME_SET: u8 = 16;
+const SAME_UNITS: u8 = 32;
+/// It has a class of error or an input.
+const NAMED: u8 = 64;
+/// It has a response id.
+const ANSWERED: u8 = 128;
+
+/// Flags of an assignment beside its source: all but its place is as of the one before …
+const SAME_WORDS: u8 = 16;
+/// … and its time is the end of its span.
+const AT_END: u8 = 32;
+
 /// Names and sets that have a number; further ones are written out.
 const ATOMS_MAX: usize = 65_536;
 

@@ -1,15 +1,15 @@
 //! From a trace to bytes.
 
-use super::Atoms;
+use super::*;
 use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
 use crate::model::codec::Room;
 use crate::model::observation::Grader;
 use crate::model::varint::{self, zigzag};
-use crate::model::{Assignment, Score, SpanId, Sym, Target, Units};
+use crate::model::{Assignment, Call, Score, SpanId, Sym, Target, Units};
 
 /// Packs a trace.
 pub fn pack(trace: &Trace, atoms: &mut Atoms, out: &mut Vec<u8>) {
-    let mut pack = Pack { atoms, base: trace.newest, trace };
+    let mut pack = Pack { atoms, base: trace.newest, trace, last: None, told: None };
     pack.front(out);
     let mut room = Room::default();
     room.put(trace.newest.to_le_bytes());
@@ -50,9 +50,13 @@ struct Pack<'a> {
     atoms: &'a mut Atoms,
     base: u64,
     trace: &'a Trace,
+    /// The candidate before: those of a trace have much in common.
+    last: Option<&'a Candidate>,
+    /// The assignment before.
+    told: Option<&'a Assignment>,
 }
 
-impl Pack<'_> {
+impl<'a> Pack<'a> {
     /// Response ids of candidates first: sealing looks for them and for nothing else.
     fn front(&self, out: &mut Vec<u8>) {
         let trace = self.trace;
@@ -103,18 +107,11 @@ impl Pack<'_> {
 
     #[inline]
     fn node(&mut self, room: &mut Room, node: &Node) {
-        let kind = match node.kind {
-            NodeKind::Link => 0,
-            NodeKind::Facets(_) => 1,
-            NodeKind::Call(_) => 2,
-        };
-        room.put([kind]);
-        self.span(room, node.parent);
-        self.time(room, node.end);
         let trace = self.trace;
         match node.kind {
-            NodeKind::Link => {}
+            NodeKind::Link => self.place(room, 0, node),
             NodeKind::Facets(place) => {
+                self.place(room, 1, node);
                 let facets = &trace.facets[place as usize];
                 room.put([facets.role as u8, facets.finish.0]);
                 self.atom(room, facets.set.0);
@@ -122,39 +119,48 @@ impl Pack<'_> {
                 let response = facets.response.map(|hash| hash.0);
                 options(room, [facets.seed.map(zigzag)], [a, b, c, d, response]);
             }
-            NodeKind::Call(place) => self.candidate(room, &trace.calls[place as usize]),
+            NodeKind::Call(place) => self.candidate(room, node, &trace.calls[place as usize]),
         }
     }
 
     #[inline]
-    fn candidate(&mut self, room: &mut Room, candidate: &Candidate) {
+    fn place(&self, room: &mut Room, kind: u8, node: &Node) {
+        room.put([kind]);
+        self.span(room, node.parent);
+        self.time(room, node.end);
+    }
+
+    #[inline]
+    fn candidate(&mut self, room: &mut Room, node: &Node, candidate: &'a Candidate) {
         let call = &candidate.call;
-        self.time(room, candidate.received);
-        room.varint(candidate.counted_at.map_or(0, |at| u64::from(at) + 1));
-        room.varint(u64::from(candidate.repeats));
+        let same = self.last.map_or(0, |last| in_common(last, candidate));
+        let named = flag(!call.error.is_none() || !call.input.is_none(), NAMED);
+        // The response id itself is in the list at the front.
+        self.place(room, 2 | same | named | flag(call.response.is_some(), ANSWERED), node);
+        if same & SAME_RECEIVED == 0 {
+            self.time(room, candidate.received);
+        }
+        if same & SAME_COUNTED == 0 {
+            room.varint(candidate.counted_at.map_or(0, |at| u64::from(at) + 1));
+            room.varint(u64::from(candidate.repeats));
+        }
         room.varint(call.duration);
-        self.atom(room, call.set.0);
+        if same & SAME_SET == 0 {
+            self.atom(room, call.set.0);
+        }
         room.put([
             call.operation as u8 | u8::from(call.streaming) << 4,
             call.finish.0 | u8::from(call.tokens.estimated) << 7,
         ]);
-        self.sym(room, call.error);
-        self.sym(room, call.input);
-        let tokens = &call.tokens;
-        let numbers = [
-            tokens.input,
-            tokens.output,
-            tokens.cached,
-            tokens.cache_written,
-            tokens.reasoning,
-            call.cost_nano,
-            call.first_token_us,
-            call.seed.map(zigzag),
-            call.sampled_ppm.map(u64::from),
-        ];
-        options(room, numbers, hashes(&call.units));
-        // The id itself is in the list at the front.
-        room.put([u8::from(call.response.is_some())]);
+        if named != 0 {
+            self.sym(room, call.error);
+            self.sym(room, call.input);
+        }
+        options(room, numbers(call), []);
+        if same & SAME_UNITS == 0 {
+            options(room, [], hashes(&call.units));
+        }
+        self.last = Some(candidate);
     }
 
     fn content(&mut self, room: &mut Room, content: &Content) {
@@ -167,14 +173,26 @@ impl Pack<'_> {
     }
 
     #[inline]
-    fn assignment(&mut self, room: &mut Room, told: &Assignment) {
-        room.put([told.source as u8]);
+    fn assignment(&mut self, room: &mut Room, told: &'a Assignment) {
+        let same = self.told.is_some_and(|before| same_words(before, told));
+        let end = self.trace.find(told.span).map(|at| self.trace.spans[at].end);
+        let at_end = end == Ok(told.time);
+        room.put([told.source as u8 | flag(same, SAME_WORDS) | flag(at_end, AT_END)]);
         self.span(room, told.span);
-        for sym in [told.experiment, told.arm, told.service] {
-            self.sym(room, sym);
+        if !at_end {
+            self.time(room, told.time);
         }
-        self.time(room, told.time);
-        options(room, [told.assigned_ppm.map(u64::from)], [told.unit.map(|hash| hash.0)]);
+        if !same {
+            for sym in [told.experiment, told.arm, told.service] {
+                self.sym(room, sym);
+            }
+            let unit = told.unit.map(|hash| hash.0);
+            let users = unit.is_some() && unit == self.trace.first_user().map(|hash| hash.0);
+            room.put([u8::from(users)]);
+            let ppm = told.assigned_ppm.map(u64::from);
+            options(room, [ppm], [unit.filter(|_| !users)]);
+        }
+        self.told = Some(told);
     }
 
     fn score(&mut self, room: &mut Room, score: &Score) {
@@ -198,6 +216,48 @@ impl Pack<'_> {
         self.time(room, score.time);
         options(room, [score.value_micro.map(zigzag), score.picked_ppm.map(u64::from)], []);
     }
+}
+
+/// What a candidate has in common with the one before.
+fn in_common(last: &Candidate, one: &Candidate) -> u8 {
+    let counted = (last.counted_at, last.repeats) == (one.counted_at, one.repeats);
+    flag(last.received == one.received, SAME_RECEIVED)
+        | flag(counted, SAME_COUNTED)
+        | flag(last.call.set == one.call.set, SAME_SET)
+        | flag(last.call.units == one.call.units, SAME_UNITS)
+}
+
+/// Whether an assignment says the same as another one, of another span.
+fn same_words(one: &Assignment, other: &Assignment) -> bool {
+    (one.source, one.experiment, one.arm, one.service, one.unit, one.assigned_ppm)
+        == (
+            other.source,
+            other.experiment,
+            other.arm,
+            other.service,
+            other.unit,
+            other.assigned_ppm,
+        )
+}
+
+fn flag(is: bool, bit: u8) -> u8 {
+    if is { bit } else { 0 }
+}
+
+#[inline]
+fn numbers(call: &Call) -> [Option<u64>; 9] {
+    let tokens = &call.tokens;
+    [
+        tokens.input,
+        tokens.output,
+        tokens.cached,
+        tokens.cache_written,
+        tokens.reasoning,
+        call.cost_nano,
+        call.first_token_us,
+        call.seed.map(zigzag),
+        call.sampled_ppm.map(u64::from),
+    ]
 }
 
 /// A mask of what is there, then that: numbers short, hashes as words.

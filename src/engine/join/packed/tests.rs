@@ -9,22 +9,24 @@ use crate::model::{
 };
 use proptest::prelude::*;
 
+/// A unit that is met again.
+const USER: UnitHash = UnitHash(99);
+
 fn hash() -> impl Strategy<Value = Option<UnitHash>> {
     prop::option::of(any::<u64>().prop_map(UnitHash))
 }
 
 fn units() -> impl Strategy<Value = Units> {
-    (hash(), hash(), hash(), hash()).prop_map(|(explicit, user, session, conversation)| Units {
-        explicit,
-        user,
-        session,
-        conversation,
-    })
+    let any =
+        (hash(), hash(), hash(), hash()).prop_map(|(explicit, user, session, conversation)| {
+            Units { explicit, user, session, conversation }
+        });
+    prop_oneof![any, Just(Units { user: Some(USER), ..Units::default() })]
 }
 
 fn place() -> impl Strategy<Value = Place> {
     let span = || prop_oneof![(1u64..8).prop_map(SpanId), any::<u64>().prop_map(SpanId)];
-    (span(), span(), any::<u64>()).prop_map(|(span, parent, end)| Place {
+    (span(), span(), prop_oneof![Just(50), any::<u64>()]).prop_map(|(span, parent, end)| Place {
         trace: TraceId(77),
         span,
         parent,
@@ -39,9 +41,9 @@ fn call() -> impl Strategy<Value = Call> {
         |(place, units, response, n, set, (ppm, word, flag, finish))| Call {
             place,
             duration: word,
-            set: SetId(set),
+            set: SetId(if flag { 3 } else { set }),
             operation: if flag { Operation::Embeddings } else { Operation::Chat },
-            error: Sym(word ^ 5),
+            error: Sym(if flag { 0 } else { word ^ 5 }),
             finish: Finish(finish),
             streaming: !flag,
             tokens: Tokens {
@@ -58,7 +60,7 @@ fn call() -> impl Strategy<Value = Call> {
             units,
             response,
             sampled_ppm: flag.then_some(ppm),
-            input: Sym(word),
+            input: Sym(if flag { 0 } else { word }),
         },
     )
 }
@@ -100,17 +102,20 @@ fn score() -> impl Strategy<Value = Score> {
 }
 
 fn assignment() -> impl Strategy<Value = Assignment> {
-    (0u8..8, any::<[u64; 4]>(), hash(), prop::option::of(any::<u32>())).prop_map(
-        |(source, n, unit, assigned_ppm)| Assignment {
+    let unit = prop_oneof![hash(), Just(Some(USER))];
+    let time = prop_oneof![Just(50), any::<u64>()];
+    let ppm = prop_oneof![Just(None), any::<u32>().prop_map(Some)];
+    (0u8..3, any::<[u64; 3]>(), unit, ppm, time).prop_map(
+        |(source, n, unit, assigned_ppm, time)| Assignment {
             trace: Some(TraceId(77)),
             span: SpanId(n[0] % 9),
             experiment: Sym(n[1] % 3),
             arm: Sym(n[2] % 3),
             unit,
             source: Source::from_u8(source).expect("source"),
-            time: n[3],
+            time,
             assigned_ppm,
-            service: Sym(n[1]),
+            service: Sym(n[1] % 2),
         },
     )
 }
@@ -122,7 +127,7 @@ fn trace() -> impl Strategy<Value = Trace> {
         vec(facets(), 0..4),
         vec(place(), 0..4),
         vec(score(), 0..4),
-        vec(assignment(), 0..4),
+        vec(assignment(), 0..6),
         (any::<Nanos>(), any::<bool>(), any::<Option<u32>>()),
     )
         .prop_map(|(calls, facets, links, scores, told, (now, has, counted))| {
@@ -136,8 +141,9 @@ fn trace() -> impl Strategy<Value = Trace> {
             if let (true, Some(place)) = (has, links.first()) {
                 trace.add_covariate(&Covariate { place: *place, value_micro: -7 });
             }
-            for candidate in &mut trace.calls {
-                candidate.counted_at = counted.map(|at| at / 2);
+            for (at, candidate) in trace.calls.iter_mut().enumerate() {
+                candidate.counted_at = counted.map(|number| number / 2 + (at as u32 & 2));
+                candidate.received = now.wrapping_sub((at as u64 & 2) >> 1);
             }
             trace
         })
@@ -206,5 +212,37 @@ fn a_plain_call_takes_about_a_hundred_bytes() {
     }
     // Key, part, lengths and filter come on top: about 22.
     let each = bytes.len() / 100;
-    assert!(each <= 105, "{each} bytes");
+    assert!(each <= 94, "{each} bytes");
+}
+
+#[test]
+fn what_calls_have_in_common_is_packed_once() {
+    let size = |calls: u64| {
+        let (mut atoms, mut bytes, mut trace) = (Atoms::default(), Vec::new(), Trace::default());
+        for number in 1..=calls {
+            let end = 1_795_000_000 * SECOND + number;
+            let place = Place { trace: TraceId(77), span: SpanId(number), parent: SpanId(4), end };
+            let units = Units { user: Some(USER), conversation: Some(USER), ..Units::default() };
+            let tokens = Tokens { input: Some(900), output: Some(200), ..Tokens::default() };
+            let response = Some(UnitHash(number));
+            let set = SetId(5);
+            trace.add_call(&Call { place, set, units, tokens, response, ..Call::default() }, end);
+            let told = Assignment {
+                trace: Some(TraceId(77)),
+                span: place.span,
+                experiment: Sym::of("e"),
+                arm: Sym::of("a"),
+                unit: units.user,
+                source: Source::FlagAttributes,
+                time: end,
+                assigned_ppm: None,
+                service: Sym::of("s"),
+            };
+            trace.add_assignment(&told, 0);
+        }
+        pack(&trace, &mut atoms, &mut bytes);
+        bytes.len() as u64
+    };
+    let each = (size(31) - size(1)) / 30;
+    assert!(each <= 34, "{each} bytes a call and its assignment");
 }

@@ -1,6 +1,6 @@
 //! From bytes to a trace; whatever does not fit is an error.
 
-use super::{Atoms, Unreadable};
+use super::*;
 use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
 use crate::model::observation::{Grader, Role, Source};
 use crate::model::varint::{self, unzigzag};
@@ -152,11 +152,11 @@ impl<'a> Unpack<'a> {
     }
 
     fn node(&mut self, span: SpanId) -> Got<Node> {
-        let kind = self.byte()?;
+        let head = self.byte()?;
         let parent = self.span()?;
         let end = self.time()?;
         let place = Place { trace: self.id, span, parent, end };
-        let kind = match kind {
+        let kind = match head & 3 {
             0 => NodeKind::Link,
             1 => {
                 let facets = self.facets(place)?;
@@ -164,7 +164,7 @@ impl<'a> Unpack<'a> {
                 NodeKind::Facets(self.trace.facets.len() as u32 - 1)
             }
             2 => {
-                let candidate = self.candidate(place)?;
+                let candidate = self.candidate(head, place)?;
                 self.trace.calls.push(candidate);
                 NodeKind::Call(self.trace.calls.len() as u32 - 1)
             }
@@ -193,20 +193,40 @@ impl<'a> Unpack<'a> {
         Ok(Facets { place, role, set, units, seed: seed.map(unzigzag), finish, response })
     }
 
-    fn candidate(&mut self, place: Place) -> Got<Candidate> {
-        let received = self.time()?;
-        let counted_at = self.number()?.checked_sub(1).map(|at| at as u32);
-        let repeats = self.number()? as u32;
+    fn candidate(&mut self, head: u8, place: Place) -> Got<Candidate> {
+        let last = self.trace.calls.last().copied();
+        let same = |flag: u8| match head & flag {
+            0 => Ok(None),
+            _ => last.map(Some).ok_or(Unreadable),
+        };
+        let received = match same(SAME_RECEIVED)? {
+            Some(last) => last.received,
+            None => self.time()?,
+        };
+        let (counted_at, repeats) = match same(SAME_COUNTED)? {
+            Some(last) => (last.counted_at, last.repeats),
+            None => (self.number()?.checked_sub(1).map(|at| at as u32), self.number()? as u32),
+        };
         let duration = self.number()?;
-        let set = self.set()?;
+        let set = match same(SAME_SET)? {
+            Some(last) => last.call.set,
+            None => self.set()?,
+        };
         let (kind, finish) = (self.byte()?, self.byte()?);
-        let (error, input) = (self.sym()?, self.sym()?);
-        let (numbers, [explicit, user, session, conversation]) = self.options()?;
+        let (error, input) = match head & NAMED {
+            0 => (Sym::NONE, Sym::NONE),
+            _ => (self.sym()?, self.sym()?),
+        };
+        let (numbers, []) = self.options()?;
+        let units = match same(SAME_UNITS)? {
+            Some(last) => last.call.units,
+            None => self.units()?,
+        };
         let [input_tokens, output, cached, cache_written, reasoning, cost_nano, ..]: [_; 9] =
             numbers;
         let [.., first_token_us, seed, sampled] = numbers;
         let estimated = finish & 128 != 0;
-        let response = match self.byte()? {
+        let response = match head & ANSWERED {
             0 => None,
             _ => Some(self.response()?),
         };
@@ -229,12 +249,17 @@ impl<'a> Unpack<'a> {
             cost_nano,
             first_token_us,
             seed: seed.map(unzigzag),
-            units: Units { explicit, user, session, conversation },
+            units,
             response,
             sampled_ppm: sampled.map(|ppm| ppm as u32),
             input,
         };
         Ok(Candidate { call, received, counted_at, repeats })
+    }
+
+    fn units(&mut self) -> Got<Units> {
+        let ([], [explicit, user, session, conversation]) = self.options()?;
+        Ok(Units { explicit, user, session, conversation })
     }
 
     fn content(&mut self) -> Got<Content> {
@@ -245,11 +270,21 @@ impl<'a> Unpack<'a> {
     }
 
     fn assignment(&mut self) -> Got<Assignment> {
-        let source = Source::from_u8(self.byte()?).ok_or(Unreadable)?;
+        let head = self.byte()?;
         let span = self.span()?;
+        let time = match head & AT_END {
+            0 => self.time()?,
+            _ => self.trace.find(span).map(|at| self.trace.spans[at].end).or(Err(Unreadable))?,
+        };
+        if head & SAME_WORDS != 0 {
+            let before = *self.trace.assignments.last().ok_or(Unreadable)?;
+            return Ok(Assignment { span, time, ..before });
+        }
+        let source = Source::from_u8(head & 15).ok_or(Unreadable)?;
         let (experiment, arm, service) = (self.sym()?, self.sym()?, self.sym()?);
-        let time = self.time()?;
-        let ([ppm], [unit]) = self.options()?;
+        let users = self.byte()? != 0;
+        let ([ppm], [own]) = self.options()?;
+        let unit = if users { self.trace.first_user() } else { own };
         let assigned_ppm = ppm.map(|ppm| ppm as u32);
         let trace = Some(self.id);
         Ok(Assignment { trace, span, experiment, arm, unit, source, time, assigned_ppm, service })
