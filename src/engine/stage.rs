@@ -8,7 +8,7 @@ use super::{Engine, Output};
 use crate::model::codec::Reader;
 use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record};
 use crate::model::{Body, Entry, Nanos, Observation};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// What has to be read before an entry can go on.
@@ -55,7 +55,10 @@ pub(super) struct Stage {
     observations: Option<Vec<Observation>>,
     /// Where the next observations go.
     room: Vec<Observation>,
-    asked: BTreeSet<Key>,
+    /// In order.
+    asked: Vec<Key>,
+    /// All that its observations need was asked for; and all that its changes need.
+    asked_all: (bool, bool),
     changes: Vec<Change>,
     sweeps: VecDeque<Sweep>,
     forgotten: bool,
@@ -70,7 +73,10 @@ impl Stage {
         self.room.shrink_to(ROOM_MAX);
         self.changes.clear();
         self.changes.shrink_to(ROOM_MAX);
-        Stage { room: self.room, changes: self.changes, ..Stage::default() }
+        self.asked.clear();
+        self.asked.shrink_to(ROOM_MAX);
+        let Stage { room, changes, asked, .. } = self;
+        Stage { room, changes, asked, ..Stage::default() }
     }
 }
 
@@ -153,10 +159,14 @@ impl Engine {
 
     fn join_observations(&mut self, stage: &mut Stage, now: Nanos) -> Option<Need> {
         let mut observations = stage.observations.take()?;
-        let keys = self.join.needed(&observations, &stage.asked);
-        if !keys.is_empty() {
-            stage.observations = Some(observations);
-            return Some(self.ask(stage, keys));
+        if !stage.asked_all.0 {
+            let keys = self.join.needed(&observations, &stage.asked);
+            // Only a response id may lead to something else to ask for.
+            stage.asked_all.0 = !keys.iter().any(|key| matches!(key, Key::Response(_)));
+            if !keys.is_empty() {
+                stage.observations = Some(observations);
+                return Some(self.ask(stage, keys));
+            }
         }
         let Engine { context, dictionary, join, .. } = self;
         join.take_all(&mut observations, now, context, dictionary, &mut stage.changes);
@@ -167,20 +177,24 @@ impl Engine {
     }
 
     fn add_up(&mut self, stage: &mut Stage) -> Option<Need> {
-        let limits = &self.context.settings.limits;
-        let keys = self.tally.needed(&stage.changes, &stage.asked, limits);
-        if !keys.is_empty() {
-            return Some(self.ask(stage, keys));
+        if !stage.asked_all.1 {
+            let keys = self.tally.needed(&stage.changes, &self.context.settings.limits);
+            stage.asked_all.1 = true;
+            if !keys.is_empty() {
+                return Some(self.ask(stage, keys));
+            }
         }
         let Engine { context, tally, .. } = self;
         let limits = &context.settings.limits;
         tally.apply_all(&stage.changes, limits);
         stage.changes.clear();
+        stage.asked_all.1 = false;
         None
     }
 
     fn ask(&self, stage: &mut Stage, keys: Vec<Key>) -> Need {
         stage.asked.extend(&keys);
+        stage.asked.sort_unstable();
         Need::Keys { keys, oldest: self.join.parts().oldest() }
     }
 

@@ -56,8 +56,9 @@ impl Join {
     }
 
     /// Keys that have to be read before these observations can be taken: traces that are not in
-    /// memory and may be sealed, and where the calls of response ids are.
-    pub fn needed(&mut self, observations: &[Observation], asked: &BTreeSet<Key>) -> Vec<Key> {
+    /// memory and may be sealed, and where the calls of response ids are. What was `asked` for, in
+    /// order, is not asked for again.
+    pub fn needed(&mut self, observations: &[Observation], asked: &[Key]) -> Vec<Key> {
         if self.parts.groups.is_empty() {
             return Vec::new();
         }
@@ -69,7 +70,7 @@ impl Join {
                 continue;
             }
             let known = matches!(key, Key::Trace(id) if self.traces.contains_key(&id));
-            if !known && !asked.contains(&key) {
+            if !known && asked.binary_search(&key).is_err() {
                 keys.push(key);
             }
         }
@@ -198,7 +199,7 @@ impl Join {
         }
         ids.sort_unstable();
         self.end_waits(&ids, now, context, dictionary, changes);
-        let (mut records, mut responses) = (Vec::with_capacity(ids.len()), Vec::new());
+        let (mut records, mut found) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
         for id in ids {
             let Some(held) = self.take_out(id) else { continue };
@@ -206,11 +207,10 @@ impl Join {
             if held.scored || held.assigned && !context.score_metrics().is_empty() {
                 lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
             }
-            self.seal_responses(id, &held.bytes, &mut responses);
+            self.seal_responses(id, &held.bytes, &mut found);
             records.push((id.0, Value::from_slice(&held.bytes.0)));
         }
-        responses.sort_unstable();
-        responses.dedup_by_key(|record| record.0);
+        let responses = response_records(found);
         let size = |list: &[(u128, Value)]| -> u64 {
             list.iter().map(|record| record.1.len() as u64 + RECORD_BYTES).sum()
         };
@@ -268,9 +268,9 @@ impl Join {
         last.census.lost_scores > 0
     }
 
-    fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(u128, Value)>) {
+    fn seal_responses(&mut self, id: TraceId, bytes: &Packed, out: &mut Vec<(UnitHash, TraceId)>) {
         for response in responses(&bytes.0) {
-            out.push((u128::from(response.0), Value::from_buf(id.0.to_le_bytes())));
+            out.push((response, id));
             self.forget_alias(response, id);
         }
     }
@@ -406,6 +406,16 @@ impl Join {
         self.census.add(&after.census, 1);
         difference(&mut before.facts, &mut after.facts, changes);
     }
+}
+
+/// Response ids in order, each with the least of its traces.
+fn response_records(mut found: Vec<(UnitHash, TraceId)>) -> Vec<(u128, Value)> {
+    found.sort_unstable();
+    found.dedup_by_key(|pair| pair.0);
+    let record = |(response, id): (UnitHash, TraceId)| {
+        (u128::from(response.0), Value::from_buf(id.0.to_le_bytes()))
+    };
+    found.into_iter().map(record).collect()
 }
 
 impl Sweep {

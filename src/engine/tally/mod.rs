@@ -137,8 +137,8 @@ impl Tally {
         std::hint::black_box(seen);
     }
 
-    /// Units that have to be read before these changes can be applied.
-    pub fn needed(&self, changes: &[Change], asked: &BTreeSet<Key>, limits: &Limits) -> Vec<Key> {
+    /// Units that have to be read before these changes can be applied, or are nowhere.
+    pub fn needed(&self, changes: &[Change], limits: &Limits) -> Vec<Key> {
         let (mut keys, mut last) = (Vec::new(), None);
         if self.register.holds_all() {
             return keys;
@@ -157,7 +157,7 @@ impl Tally {
             }
             let experiment = run.map_or(unit.0, |run| self.summed_as(run, limits));
             let key = Key::Unit(experiment, unit.1);
-            if !self.register.knows(experiment, unit.1) && !asked.contains(&key) {
+            if !self.register.knows(experiment, unit.1) {
                 keys.push(key);
             }
         }
