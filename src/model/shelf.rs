@@ -1,8 +1,8 @@
 //! What the engine needs to keep but not in memory: sealed traces, where the call of a response
 //! id is, and units. It names what it wants by key; whoever drives it reads and writes.
 
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,8 +32,32 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
-/// Bytes of a record on their way out of memory; those of a response id need no block of their own.
-pub type Value = SmallVec<[u8; 16]>;
+/// Bytes of a record on their way out of memory: those of a response id need no block of their own,
+/// others keep the one they had.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Value {
+    /// A whole id.
+    Id([u8; 16]),
+    /// As they were in memory.
+    Kept(Arc<[u8]>),
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Value::Kept(bytes.into())
+    }
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Value::Id(bytes) => bytes,
+            Value::Kept(bytes) => bytes,
+        }
+    }
+}
 
 /// Records that go out of memory together, sorted by key, each key once.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -21,6 +21,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Protobuf requests of the corpus by emitter: `python/openai_v2`, and so on.
 fn requests() -> BTreeMap<String, Vec<Vec<u8>>> {
@@ -82,8 +83,11 @@ fn identified(c: &mut Criterion) {
 }
 
 /// An engine that has applied so many spans of so many users.
-fn engine(spans: u64, units: u64) -> (Fold, Calls) {
-    let (mut calls, mut fold) = (Calls::new(units), Fold::new(Calls::settings()));
+fn engine(spans: u64, mut calls: Calls) -> (Fold, Calls) {
+    let mut settings = Calls::settings();
+    // All units stay in memory, however many there are.
+    settings.limits.unit_cache_bytes = 1 << 40;
+    let mut fold = Fold::new(settings);
     fold.push(calls.now(), Body::Batch(calls.defines()));
     for _ in 0..spans / SPANS {
         let now = calls.now();
@@ -93,7 +97,7 @@ fn engine(spans: u64, units: u64) -> (Fold, Calls) {
 }
 
 fn applied(c: &mut Criterion) {
-    let (mut fold, mut calls) = engine(100_000, 10_000);
+    let (mut fold, mut calls) = engine(100_000, Calls::new(10_000));
     let mut group = c.benchmark_group("engine");
     group.throughput(Throughput::Elements(SPANS));
     group.bench_function("apply", |b| {
@@ -106,11 +110,33 @@ fn applied(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a snapshot of 100 runs and a million units stops: `freeze` by itself, and the entry after
+/// it, which copies what both share; the bytes are written elsewhere.
 fn frozen(c: &mut Criterion) {
-    let (fold, _) = engine(4_000_000, 1_000_000);
+    let (mut fold, mut calls) = engine(4_000_000, Calls::of_runs(1_000_000, 100));
+    let tally = fold.engine.tally();
+    eprintln!(
+        "{} runs of {} calls",
+        tally.runs().count(),
+        tally.runs().map(|r| r.1.calls).sum::<i64>()
+    );
     let mut group = c.benchmark_group("snapshot");
     group.sample_size(10);
     group.bench_function("freeze", |b| b.iter_with_large_drop(|| fold.engine.clone()));
+    group.bench_function("entry after", |b| {
+        b.iter_custom(|times| {
+            let mut whole = Duration::ZERO;
+            for _ in 0..times {
+                let kept = fold.engine.clone();
+                let (now, batch) = (calls.now(), calls.batch());
+                let began = Instant::now();
+                fold.push(now, Body::Batch(batch));
+                whole += began.elapsed();
+                drop(kept);
+            }
+            whole
+        });
+    });
     group.bench_function("bytes", |b| b.iter(|| fold.engine.state().expect("bytes").len()));
     group.finish();
 }

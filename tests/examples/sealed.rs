@@ -233,8 +233,8 @@ fn wide(number: u64) -> u128 {
 fn batch(family: Family, part: u32) -> Batch {
     let first = u64::from(part - 1) * PUT;
     let record = |number: u64| match family {
-        Family::Traces => (wide(number), Bytes::from_elem(number as u8, 100)),
-        _ => (u128::from(mixed(number ^ 11)), Bytes::from_buf(wide(number).to_le_bytes())),
+        Family::Traces => (wide(number), Bytes::Kept([number as u8; 100].into())),
+        _ => (u128::from(mixed(number ^ 11)), Bytes::Id(wide(number).to_le_bytes())),
     };
     let mut records: Vec<_> = (first..first + PUT).map(record).collect();
     records.sort_unstable();

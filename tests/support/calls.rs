@@ -30,8 +30,13 @@ pub fn mixed(mut x: u64) -> u64 {
 }
 
 impl Calls {
-    /// Of so many users.
+    /// Of so many users, in one run for each of the two arms.
     pub fn new(units: u64) -> Self {
+        Calls::of_runs(units, 2)
+    }
+
+    /// Of so many users in so many runs.
+    pub fn of_runs(units: u64, runs: u64) -> Self {
         let set = |version: &str| {
             let mut facets = FacetSet::default();
             facets.set(Field::ModelRequested, Value::text("gpt-4o"));
@@ -40,7 +45,8 @@ impl Calls {
             facets.set(Field::PromptVersion, Value::text(version));
             (canonical::set_id(&facets), facets)
         };
-        Calls { units, next: 0, sets: vec![set("14"), set("15")] }
+        let sets = (0..runs).map(|run| set(&(14 + run).to_string())).collect();
+        Calls { units, next: 0, sets }
     }
 
     /// Settings with their experiment: all built-in metrics, and two of scores that mature.
@@ -80,13 +86,18 @@ impl Calls {
         out
     }
 
+    /// A user keeps to a run; runs with even and odd numbers are those of the two arms.
+    fn run(&self, user: u64) -> usize {
+        (mixed(user) % self.sets.len() as u64) as usize
+    }
+
     fn span(&self, number: u64, writer: &mut Writer, out: &mut Vec<u8>) {
         // Far from zero, which `mixed` leaves as it is and which is no id.
         let number = number + (1 << 40);
         let root = number - number % TRACE;
         let trace = TraceId(u128::from(mixed(root)) << 64 | u128::from(mixed(!root)));
         let user = mixed(root ^ 0x55) % self.units;
-        let arm = (mixed(user) & 1) as usize;
+        let arm = self.run(user) % 2;
         let (span, above) = (SpanId(mixed(number ^ 7)), SpanId(mixed(root ^ 7)));
         let parent = if number == root { SpanId::NONE } else { above };
         let place = Place { trace, span, parent, end: BASE + (number - (1 << 40)) * SECOND / RATE };
@@ -95,7 +106,7 @@ impl Calls {
         let call = Call {
             place,
             duration: 200_000_000 + dice % 3_000_000_000,
-            set: self.sets[arm].0,
+            set: self.sets[self.run(user)].0,
             error: if failed { Sym::of("rate_limit_exceeded") } else { Sym::NONE },
             finish: Finish::STOP,
             tokens: Tokens {

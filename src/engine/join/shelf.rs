@@ -208,7 +208,7 @@ impl Join {
                 lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
             }
             self.seal_responses(id, &held.bytes, &mut found);
-            records.push((id.0, Value::from_slice(&held.bytes.0)));
+            records.push((id.0, Value::Kept(held.bytes.0)));
         }
         let responses = response_records(found);
         let size = |list: &[(u128, Value)]| -> u64 {
@@ -413,7 +413,7 @@ fn response_records(mut found: Vec<(UnitHash, TraceId)>) -> Vec<(u128, Value)> {
     found.sort_unstable();
     found.dedup_by_key(|pair| pair.0);
     let record = |(response, id): (UnitHash, TraceId)| {
-        (u128::from(response.0), Value::from_buf(id.0.to_le_bytes()))
+        (u128::from(response.0), Value::Id(id.0.to_le_bytes()))
     };
     found.into_iter().map(record).collect()
 }
