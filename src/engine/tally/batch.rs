@@ -137,7 +137,9 @@ impl Sums {
         for row in rows.iter().filter(|row| takes(origin, row.call)) {
             let (y, w) = total.add(row.added(origin), row.sign);
             self.buckets.add(row.bucket, y, w);
-            values.extend(value(origin, row.call).map(|value| (Bucket::of(value), row.sign)));
+            if let Some(value) = value(origin, row.call) {
+                values.push((Bucket::of(value), row.sign));
+            }
         }
         let fine = origin.is_time();
         if fine {

@@ -75,9 +75,25 @@ pub(super) struct Place {
     /// How it was drawn then.
     pub draw: Draw,
     /// What the first fact that said it told of the unit.
-    pub covariate: Option<i64>,
+    pub covariate: Told,
     /// It was given an arm, without a call.
     pub exposed: bool,
+}
+
+/// A number that may be unknown, in eight bytes: there are places of every unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Told(i64);
+
+impl Told {
+    /// The least number cannot be told from none.
+    fn of(value: Option<i64>) -> Self {
+        Told(value.unwrap_or(i64::MIN))
+    }
+
+    /// The number, if one is known.
+    pub fn known(self) -> Option<i64> {
+        (self.0 != i64::MIN).then_some(self.0)
+    }
 }
 
 /// A fact, as far as the register is concerned.
@@ -133,8 +149,9 @@ impl Register {
         let change = match found {
             Some(at) => recount_place(&mut places[at], seen, sign),
             None if sign > 0 => {
-                let Sighting { what, at: first, draw, covariate, .. } = *seen;
-                let exposed = false;
+                let Sighting { what, at: first, draw, .. } = *seen;
+                let (covariate, exposed) = (Told::of(seen.covariate), false);
+                places.reserve_exact(1);
                 places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
                 1
             }
@@ -198,7 +215,8 @@ impl Register {
             None => {
                 self.bytes += PLACE_BYTES + if places.is_empty() { UNIT_BYTES } else { 0 };
                 let what = Sym::NONE;
-                let (covariate, exposed) = (None, true);
+                let (covariate, exposed) = (Told::of(None), true);
+                places.reserve_exact(1);
                 places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
             }
         }
@@ -326,7 +344,7 @@ fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     if sign > 0 {
         place.count += 1;
         (place.first, place.draw) = (seen.at, seen.draw);
-        place.covariate = seen.covariate.or(place.covariate);
+        place.covariate = Told::of(seen.covariate.or(place.covariate.known()));
         return 0;
     }
     place.count -= 1;

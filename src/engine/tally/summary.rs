@@ -40,7 +40,7 @@ pub fn summary(places: &[Place], runs: &[RunKey]) -> Summary {
         events.map(|place| (runs[place.run as usize].arm_key(), place.what)).collect();
     events.sort_unstable();
     events.dedup();
-    let told = calls().filter_map(|place| Some((place.first, place.covariate?))).min();
+    let told = calls().filter_map(|place| Some((place.first, place.covariate.known()?))).min();
     let mut homes: Vec<ArmKey> = match told {
         Some(_) => calls().filter(|p| !p.exposed).map(|p| runs[p.run as usize].arm_key()).collect(),
         None => Vec::new(),

@@ -136,8 +136,14 @@ impl Reader<'_> {
             WRITTEN => Some(UnitHash(self.u64()?)),
             NONE => None,
             code => {
-                let own = listed(&self.near.units).get(usize::from(code - RECENT)).copied();
-                Some(UnitHash(own.flatten().ok_or(BEFORE)?))
+                let own = &self.near.units;
+                let of_span = match code - RECENT {
+                    0 => own.explicit,
+                    1 => own.user,
+                    2 => own.session,
+                    _ => own.conversation,
+                };
+                Some(of_span.ok_or(BEFORE)?)
             }
         })
     }
