@@ -24,14 +24,14 @@ use std::thread::JoinHandle;
 const UNITS_FAN: usize = 4;
 /// … of large ones of other families …
 const LARGE_FAN: usize = 8;
-/// … and of others.
-const FAN: usize = 16;
+/// … and of others: enough that what join memory lets go of at once is large after one merge.
+pub(super) const FAN: usize = 32;
 /// Records of a table that is merged again only when its filter is not in memory …
 const LARGE: u64 = 1 << 19;
 /// … and of one that is not merged any more.
 const RECORDS_MAX: u64 = 4 << 20;
 /// Blocks that are read at once.
-const READ_BLOCKS: usize = 16;
+const READ_BLOCKS: usize = 8;
 
 /// Runs one merge at a time.
 #[derive(Default)]

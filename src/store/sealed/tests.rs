@@ -248,11 +248,11 @@ fn a_table_that_ends_with_a_piece_of_its_index_is_merged() {
         let key = move |at: u128| u128::from(part) * 1_000 + at;
         (0..table::PIECE as u128).map(move |at| (key(at), vec![part as u8; 9_000].into())).collect()
     };
-    for part in 1..=16 {
+    for part in 1..=merge::FAN as Part {
         let batch = Batch { family: Family::Traces, part, records: records(part) };
         sealed.put(&Arc::new(batch)).expect("put");
     }
     settle(&mut sealed);
     assert_eq!(sealed.count(), 1);
-    assert_eq!(walk(&mut sealed, 0..99).len(), 16 * table::PIECE);
+    assert_eq!(walk(&mut sealed, 0..99).len(), merge::FAN * table::PIECE);
 }
