@@ -134,6 +134,7 @@ impl Sums {
     ) {
         let mut total = Total::default();
         values.clear();
+        self.buckets.glance(rows.iter().map(|row| row.bucket));
         for row in rows.iter().filter(|row| takes(origin, row.call)) {
             let (y, w) = total.add(row.added(origin), row.sign);
             self.buckets.add(row.bucket, y, w);

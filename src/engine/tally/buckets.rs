@@ -56,6 +56,16 @@ impl Buckets {
         }
     }
 
+    /// Reads some buckets one right after the other: the waits for memory overlap, and adding finds
+    /// them near.
+    #[inline]
+    pub fn glance(&self, buckets: impl Iterator<Item = u16>) {
+        if let Buckets::Dense(list) = self {
+            let read = |bucket: u16| list.get(usize::from(bucket)).map_or(0, |row| row.1);
+            std::hint::black_box(buckets.map(read).fold(0, |all, w| all ^ w));
+        }
+    }
+
     fn try_add(&mut self, bucket: u16, y: i64, w: i64) -> bool {
         match self {
             Buckets::Sparse(list) => match list.binary_search_by_key(&bucket, |row| row.0) {
