@@ -40,6 +40,12 @@ pub fn take(bytes: &mut &[u8]) -> Option<u64> {
         *bytes = &bytes[1..];
         return Some(first.into());
     }
+    take_any(bytes)
+}
+
+/// The same for numbers of which nobody can guess how long they are: no branch goes by it.
+#[inline]
+pub fn take_any(bytes: &mut &[u8]) -> Option<u64> {
     match bytes.first_chunk() {
         Some(ten) => {
             let (value, count) = read(ten)?;
@@ -117,6 +123,8 @@ mod tests {
             let followed = [&bytes[..], &[0xff; 12]].concat();
             let mut rest = &followed[..];
             assert_eq!((take(&mut rest), rest.len()), (Some(value), 12));
+            assert_eq!(take_any(&mut &followed[..]), Some(value));
+            assert_eq!(take_any(&mut &bytes[..]), Some(value));
             assert_eq!(take(&mut &bytes[..bytes.len() - 1]), None);
             assert_eq!(zigzag(unzigzag(value)), value);
         }

@@ -251,9 +251,10 @@ impl<'a> Reader<'a> {
         Ok(u128::from_le_bytes(*self.array()?))
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, &'static str> {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
-        let value = varint::take(&mut rest).ok_or("number cut short or too long")?;
+        let value = varint::take_any(&mut rest).ok_or("number cut short or too long")?;
         self.at = self.bytes.len() - rest.len();
         Ok(value)
     }
