@@ -15,7 +15,7 @@ const VALUES: usize = 24;
 const MARKS: Slots = bits(&[Slot::LangfuseType, Slot::CompletionStart, Slot::LangfuseStatus]);
 
 /// What a set depends on.
-const IDENTIFIES: Slots = {
+pub const IDENTIFIES: Slots = {
     let (mut all, mut at) = (Slot::ModelName.bit() | MARKS | bits(&CONTENT), 0);
     while at < FACETS.len() {
         all |= FACETS[at].0.bit();

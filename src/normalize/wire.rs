@@ -46,6 +46,26 @@ impl<'a> Cursor<'a> {
         Some(head)
     }
 
+    /// Whether the next byte is this one.
+    #[inline(always)]
+    pub fn is_at(&self, byte: u8) -> bool {
+        self.0.first() == Some(&byte)
+    }
+
+    /// Passes over these bytes, if they come next.
+    #[inline(always)]
+    pub fn skip(&mut self, bytes: &[u8]) -> bool {
+        let rest = self.0.strip_prefix(bytes);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// How many bytes are left.
+    #[inline(always)]
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next field's number and value; `None` at the end.
     #[inline(always)]
     pub fn field(&mut self) -> Result<Option<(u64, Wire<'a>)>, Broken> {

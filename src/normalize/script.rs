@@ -1,0 +1,329 @@
+//! The span before as a script for the next one: most spans of a request have the same attributes
+//! in the same order, and most of their values are the same. What never changed is compared as one
+//! run of bytes, and of what did only the value is read, straight into the slot that it went to
+//! before. A span that departs from the script is read the long way. Only saves work: the outcome
+//! is the same without it.
+
+use super::echo::Means;
+use super::fits::fits;
+use super::gather::{Found, Gathered, NOTHING_FOUND};
+use super::slot::{Slot, Slots};
+use super::span::{ATTRIBUTE, Span};
+use super::table::{Carrier, Table};
+use super::value::Raw;
+use super::wire::{Cursor, only_bytes};
+
+/// Attributes of a span that has a script.
+const STEPS_MAX: usize = 64;
+/// Spans after which the next script is written, when the ones before were of no use.
+const WAIT_MAX: u8 = 63;
+
+/// What the next span will say.
+pub struct Script<'a> {
+    steps: [Step<'a>; STEPS_MAX],
+    length: usize,
+    /// The span that it was written from.
+    base: &'a [u8],
+    /// Slots that were offered a value of the wrong type.
+    bad: Slots,
+    /// Place in the echo of the last attribute.
+    end: usize,
+    /// A run fell apart.
+    torn: bool,
+    /// Slots as the script alone fills them, when more came on top.
+    kept: Found<'a>,
+    kept_present: Slots,
+    more: bool,
+    /// Spans that followed it.
+    followed: u32,
+    /// Spans to let pass before the next script is written, and how many it were the last time.
+    wait: u8,
+    waited: u8,
+}
+
+/// One attribute.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    /// As it stood the last time.
+    body: &'a [u8],
+    /// Its bytes and those of the ones after it that never changed; empty when it did.
+    run: &'a [u8],
+    /// Where it begins and ends in the span that the script was written from.
+    start: u32,
+    end: u32,
+    /// How many attributes the run has.
+    count: u8,
+    /// Bytes of the body before the value: they tell the key.
+    head: u8,
+    moves: bool,
+    effect: Effect,
+}
+
+/// What becomes of another value.
+#[derive(Clone, Copy)]
+enum Effect {
+    /// That is for the long way to find out.
+    Unknown,
+    /// Nothing: its key says nothing.
+    Nothing,
+    /// Nothing, as long as it is a good one: its slot is taken by one of a lower rank.
+    Loses(Slot),
+    /// It is the one that its slot holds, as long as it is a good one.
+    Holds(Slot),
+}
+
+const NONE: Step<'static> = Step {
+    body: &[],
+    run: &[],
+    start: 0,
+    end: 0,
+    count: 0,
+    head: 0,
+    moves: true,
+    effect: Effect::Unknown,
+};
+
+impl Default for Script<'_> {
+    fn default() -> Self {
+        Script {
+            steps: [NONE; STEPS_MAX],
+            length: 0,
+            base: &[],
+            bad: 0,
+            end: 0,
+            torn: false,
+            kept: NOTHING_FOUND,
+            kept_present: 0,
+            more: false,
+            followed: 0,
+            wait: 0,
+            waited: 0,
+        }
+    }
+}
+
+impl<'a> Script<'a> {
+    /// Forgets it: what spans inherit is another.
+    pub fn clear(&mut self) {
+        self.length = 0;
+        self.more = false;
+    }
+
+    /// Reads a span that follows the script, perhaps with more attributes at its end; `gathered`
+    /// is as the span before left it. Otherwise the script is forgotten and nothing was gathered.
+    #[inline]
+    pub fn follow(
+        &mut self,
+        table: &Table,
+        gathered: &mut Gathered<'a>,
+        body: &'a [u8],
+    ) -> Option<Span<'a>> {
+        if self.length == 0 {
+            return None;
+        }
+        self.rewind(gathered);
+        let mut at = 0;
+        let span = Span::read_runs(body, |cursor| {
+            self.hear(&mut at, gathered, cursor) && self.hear_more(table, gathered, cursor)
+        });
+        if span.is_none() || at != self.length {
+            self.give_up();
+            return None;
+        }
+        if self.torn {
+            self.join();
+        }
+        self.followed = self.followed.saturating_add(1);
+        span
+    }
+
+    fn rewind(&mut self, gathered: &mut Gathered<'a>) {
+        gathered.bad = self.bad;
+        gathered.walked = self.length;
+        if self.more {
+            self.more = false;
+            gathered.indexed.clear();
+            (gathered.found, gathered.present) = (self.kept, self.kept_present);
+            gathered.changed = Slots::MAX;
+        }
+    }
+
+    /// Whether attributes at the cursor are as the script has them, as far as there are any.
+    #[inline]
+    fn hear(
+        &mut self,
+        at: &mut usize,
+        gathered: &mut Gathered<'a>,
+        cursor: &mut Cursor<'a>,
+    ) -> bool {
+        while let Some(step) = self.steps[..self.length].get_mut(*at) {
+            if !step.run.is_empty() && cursor.skip(step.run) {
+                *at += usize::from(step.count);
+                continue;
+            }
+            let Some(body) = cursor.bytes_of(ATTRIBUTE) else { return true };
+            if step.body != body {
+                if !step.change(gathered, body) {
+                    return false;
+                }
+                self.torn |= !step.moves;
+                step.moves = true;
+            }
+            *at += 1;
+        }
+        true
+    }
+
+    /// Takes in what came beyond the script.
+    #[inline]
+    fn hear_more(
+        &mut self,
+        table: &Table,
+        gathered: &mut Gathered<'a>,
+        cursor: &mut Cursor<'a>,
+    ) -> bool {
+        !cursor.is_at(ATTRIBUTE) || self.read_more(table, gathered, cursor)
+    }
+
+    #[inline(never)]
+    fn read_more(
+        &mut self,
+        table: &Table,
+        gathered: &mut Gathered<'a>,
+        cursor: &mut Cursor<'a>,
+    ) -> bool {
+        if !self.more {
+            gathered.echo.resume(self.end);
+        }
+        self.keep(gathered);
+        while let Some(body) = cursor.bytes_of(ATTRIBUTE) {
+            if gathered.attribute(table, Carrier::Span, body) != Ok(true) {
+                return false;
+            }
+        }
+        !cursor.is_at(ATTRIBUTE)
+    }
+
+    /// To be called before anything is put on top of what the script fills.
+    pub fn keep(&mut self, gathered: &mut Gathered<'a>) {
+        gathered.changed = Slots::MAX;
+        if self.length > 0 && !self.more {
+            self.more = true;
+            (self.kept, self.kept_present) = (gathered.found, gathered.present);
+        }
+    }
+
+    #[cold]
+    fn give_up(&mut self) {
+        // Who never sends two alike in a row shall not pay for the attempt each time.
+        self.waited = if self.followed == 0 { (2 * self.waited + 1).min(WAIT_MAX) } else { 0 };
+        self.wait = self.waited;
+        self.clear();
+    }
+
+    /// Writes it from a span that was gathered the long way, unless one of its attributes has
+    /// more to it than key and value.
+    pub fn write(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) {
+        self.clear();
+        if self.wait > 0 {
+            self.wait -= 1;
+            return;
+        }
+        if gathered.walked <= STEPS_MAX && self.try_write(gathered, body).is_some() {
+            (self.length, self.followed) = (gathered.walked, 0);
+            (self.base, self.bad, self.end) = (body, gathered.bad, gathered.echo.place());
+            self.join();
+        }
+    }
+
+    fn try_write(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<()> {
+        let (mut cursor, mut places, mut steps) = (Cursor::new(body), 0u128, self.steps.iter_mut());
+        gathered.echo.begin();
+        loop {
+            let start = body.len() - cursor.left();
+            if let Some(attribute) = cursor.bytes_of(ATTRIBUTE) {
+                let end = body.len() - cursor.left();
+                let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
+                *steps.next()? = Step { start, end, ..step(gathered, attribute)? };
+                // Of a key that comes twice, the last one may hold the slot of both.
+                let place = 1 << gathered.echo.place();
+                if places & place != 0 {
+                    return None;
+                }
+                places |= place;
+                continue;
+            }
+            match cursor.field().ok()? {
+                None => break,
+                Some((9, _)) => return None,
+                Some(_) => {}
+            }
+        }
+        (places.count_ones() as usize == gathered.walked && places != 0).then_some(())
+    }
+
+    /// Joins neighbours that never changed.
+    #[inline(never)]
+    fn join(&mut self) {
+        self.torn = false;
+        let mut next = NONE;
+        for step in self.steps[..self.length].iter_mut().rev() {
+            let joined = !next.moves && next.start == step.end && next.count < u8::MAX;
+            let (end, count) = match step.moves {
+                true => (step.start, 0),
+                false if joined => (next.start + next.run.len() as u32, next.count + 1),
+                false => (step.end, 1),
+            };
+            step.run = self.base.get(step.start as usize..end as usize).unwrap_or_default();
+            step.count = count;
+            next = *step;
+        }
+    }
+}
+
+/// An attribute that was just gathered.
+fn step<'a>(gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<Step<'a>> {
+    let (head, moves) = gathered.echo.again(body)?;
+    let (means, raw) = gathered.echo.said();
+    let effect = match means {
+        Means::Nothing => Effect::Nothing,
+        // Only this rank may be that of more than one key.
+        Means::Slot(_, u16::MAX) => Effect::Unknown,
+        Means::Slot(slot, rank) => match gathered.ranked(slot) {
+            Some((held, of)) if of == rank && held.is_same(raw) => Effect::Holds(slot),
+            Some((_, of)) if of < rank => Effect::Loses(slot),
+            _ => Effect::Unknown,
+        },
+    };
+    Some(Step { body, head, moves, effect, ..NONE })
+}
+
+impl<'a> Step<'a> {
+    /// Takes in another value of the same key, if that is all there is to it.
+    fn change(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> bool {
+        let Some((before, _)) = self.body.split_at_checked(usize::from(self.head)) else {
+            return false;
+        };
+        let value = body.strip_prefix(before).and_then(|value| only_bytes(value, 0x12));
+        let Some(value) = value else { return false };
+        self.body = body;
+        match self.effect {
+            Effect::Unknown => false,
+            Effect::Nothing => true,
+            Effect::Loses(slot) => good(slot, value).is_some(),
+            Effect::Holds(slot) => {
+                let raw = good(slot, value);
+                raw.is_some_and(|raw| {
+                    gathered.replace(slot, raw);
+                    true
+                })
+            }
+        }
+    }
+}
+
+/// A value that a slot takes.
+#[inline]
+fn good(slot: Slot, value: &[u8]) -> Option<Raw<'_>> {
+    Raw::read(value).ok().filter(|raw| !raw.is_blank() && fits(slot, *raw))
+}
