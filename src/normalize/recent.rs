@@ -2,7 +2,8 @@
 //! ones has the same set, without hashing them. Only saves work: the outcome is the same without it.
 
 use super::facets::{Identity, Whose};
-use super::slot::{CONTENT, FACETS, Slot, Slots, bits};
+use super::gather::Gathered;
+use super::slot::{BITS, CONTENT, FACETS, Slot, Slots, bits};
 use super::value::Raw;
 use crate::model::SetId;
 
@@ -41,17 +42,23 @@ struct Known<'a> {
     values: [(u8, Raw<'a>); VALUES],
     count: usize,
     set: SetId,
+    /// Slots that may hold something else than when it was last the set.
+    changed: Slots,
 }
 
 impl<'a> Recent<'a> {
     /// The set of an identity, if one of the last ones was the same.
     pub fn find(&mut self, identity: &Identity<'_, 'a>) -> Option<SetId> {
+        let changed = identity.gathered.changed;
+        self.sets.iter_mut().flatten().for_each(|known| known.changed |= changed);
         let order = [0, 1, 2, 3].map(|at| (self.last + at) % SETS);
         let found = order
             .into_iter()
             .find(|at| self.sets[*at].as_ref().is_some_and(|known| known.is_of(identity)))?;
         self.last = found;
-        self.sets[found].as_ref().map(|known| known.set)
+        let known = self.sets[found].as_mut()?;
+        known.changed = 0;
+        Some(known.set)
     }
 
     /// Remembers one. Flattened lists are not remembered.
@@ -69,7 +76,9 @@ impl<'a> Recent<'a> {
             left &= left - 1;
         }
         let Identity { whose, failed, emitter, .. } = *identity;
-        self.sets[self.next] = Some(Known { present, whose, failed, emitter, values, count, set });
+        let changed = 0;
+        let known = Known { present, whose, failed, emitter, values, count, set, changed };
+        self.sets[self.next] = Some(known);
         (self.last, self.next) = (self.next, (self.next + 1) % SETS);
     }
 }
@@ -82,7 +91,14 @@ impl Known<'_> {
             && self.failed == identity.failed
             && gathered.indexed.is_empty()
             && self.emitter == identity.emitter
-            && self.values[..self.count].iter().all(|held| held.1.is_same(gathered.at(held.0)))
+            && self.is_same_in(self.changed & self.present & !MARKS, gathered)
+    }
+
+    /// Whether these slots hold what they held.
+    fn is_same_in(&self, slots: Slots, gathered: &Gathered<'_>) -> bool {
+        let held = self.values[..self.count].iter();
+        let mut looked_at = held.filter(|held| slots & BITS[usize::from(held.0)] != 0);
+        looked_at.all(|held| held.1.is_same(gathered.at(held.0)))
     }
 }
 

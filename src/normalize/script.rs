@@ -300,12 +300,15 @@ fn step<'a>(gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<Step<'a>> {
 
 impl<'a> Step<'a> {
     /// Takes in another value of the same key, if that is all there is to it.
+    #[inline]
     fn change(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> bool {
-        let Some((before, _)) = self.body.split_at_checked(usize::from(self.head)) else {
+        let head = usize::from(self.head);
+        let (Some((before, _)), Some((key, value))) =
+            (self.body.split_at_checked(head), body.split_at_checked(head))
+        else {
             return false;
         };
-        let value = body.strip_prefix(before).and_then(|value| only_bytes(value, 0x12));
-        let Some(value) = value else { return false };
+        let Some(value) = only_bytes(value, 0x12).filter(|_| before == key) else { return false };
         self.body = body;
         match self.effect {
             Effect::Unknown => false,
@@ -313,17 +316,15 @@ impl<'a> Step<'a> {
             Effect::Loses(slot) => good(slot, value).is_some(),
             Effect::Holds(slot) => {
                 let raw = good(slot, value);
-                raw.is_some_and(|raw| {
-                    gathered.replace(slot, raw);
-                    true
-                })
+                raw.into_iter().for_each(|raw| gathered.replace(slot, raw));
+                raw.is_some()
             }
         }
     }
 }
 
 /// A value that a slot takes.
-#[inline]
+#[inline(always)]
 fn good(slot: Slot, value: &[u8]) -> Option<Raw<'_>> {
     Raw::read(value).ok().filter(|raw| !raw.is_blank() && fits(slot, *raw))
 }

@@ -77,12 +77,33 @@ impl<'a> Span<'a> {
             if cursor.is_at(ATTRIBUTE) && !attributes(&mut cursor) {
                 return None;
             }
+            if span.plain(&mut cursor) {
+                continue;
+            }
             match cursor.field() {
                 Ok(None) => return Some(span),
                 Ok(Some((9, _))) | Err(Broken) => return None,
                 Ok(Some((number, wire))) => span.scalar(number, wire).ok()?,
             }
         }
+    }
+
+    /// Takes the next field when it stands as SDKs write it: fields below 16 with the right type,
+    /// texts below 128 bytes.
+    #[inline(always)]
+    fn plain(&mut self, cursor: &mut Cursor<'a>) -> bool {
+        let bytes = match cursor.first() {
+            Some(0x0a) => &mut self.trace,
+            Some(0x12) => &mut self.span,
+            Some(0x22) => &mut self.parent,
+            Some(0x2a) => &mut self.name,
+            Some(0x39) => return cursor.fixed64(&mut self.start),
+            Some(0x41) => return cursor.fixed64(&mut self.end),
+            // What kind it is does not matter to us.
+            Some(0x30) => return cursor.skip_small(),
+            _ => return false,
+        };
+        cursor.short_bytes(bytes)
     }
 
     #[inline(always)]

@@ -46,10 +46,41 @@ impl<'a> Cursor<'a> {
         Some(head)
     }
 
+    /// The next byte.
+    #[inline(always)]
+    pub fn first(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
     /// Whether the next byte is this one.
     #[inline(always)]
     pub fn is_at(&self, byte: u8) -> bool {
-        self.0.first() == Some(&byte)
+        self.first() == Some(byte)
+    }
+
+    /// Takes a length-delimited field with a key of one byte when it is below 128 bytes.
+    #[inline(always)]
+    pub fn short_bytes(&mut self, to: &mut &'a [u8]) -> bool {
+        let [_, length @ ..0x80, rest @ ..] = self.0 else { return false };
+        let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length)) else { return false };
+        (*to, self.0) = (bytes, rest);
+        true
+    }
+
+    /// Takes a field of eight bytes with a key of one.
+    #[inline(always)]
+    pub fn fixed64(&mut self, to: &mut u64) -> bool {
+        let Some(([_, bytes @ ..], rest)) = self.0.split_first_chunk::<9>() else { return false };
+        (*to, self.0) = (u64::from_le_bytes(*bytes), rest);
+        true
+    }
+
+    /// Passes over a number below 128 with a key of one byte.
+    #[inline(always)]
+    pub fn skip_small(&mut self) -> bool {
+        let [_, ..0x80, rest @ ..] = self.0 else { return false };
+        self.0 = rest;
+        true
     }
 
     /// Passes over these bytes, if they come next.
@@ -153,6 +184,24 @@ pub fn only_bytes(body: &[u8], key: u8) -> Option<&[u8]> {
         }
         _ => None,
     }
+}
+
+/// The number of a message that is nothing but one field with a number of at most eight bytes.
+#[inline(always)]
+pub fn only_varint(body: &[u8], key: u8) -> Option<u64> {
+    let (first, rest) = body.split_first()?;
+    let (last, groups) = rest.split_last()?;
+    if *first != key || *last > 0x7f || groups.len() > 7 {
+        return None;
+    }
+    let mut value = u64::from(*last);
+    for group in groups.iter().rev() {
+        if *group < 0x80 {
+            return None;
+        }
+        value = value << 7 | u64::from(group & 0x7f);
+    }
+    Some(value)
 }
 
 #[cfg(test)]
