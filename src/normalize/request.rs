@@ -91,12 +91,18 @@ fn each<'a>(
     mut visit: impl FnMut(&'a [u8]) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(body);
-    while let Some((number, wire)) = cursor.field().map_err(|_| Malformed(what.to_owned()))? {
+    loop {
+        // Most of a scope are its items, one after the other.
+        while let Some(bytes) = cursor.bytes_of((wanted << 3 | 2) as u8) {
+            visit(bytes)?;
+        }
+        let Some((number, wire)) = cursor.field().map_err(|_| Malformed(what.to_owned()))? else {
+            return Ok(());
+        };
         match wire {
             Wire::Bytes(bytes) if number == wanted => visit(bytes)?,
             _ if number == wanted => return Err(Malformed(what.to_owned())),
             _ => {}
         }
     }
-    Ok(())
 }

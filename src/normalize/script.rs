@@ -15,6 +15,8 @@ use super::wire::{Cursor, only_bytes};
 
 /// Attributes of a span that has a script.
 const STEPS_MAX: usize = 64;
+/// Changes in a row after which an attribute is held to change always.
+const ALWAYS: u8 = 3;
 /// Spans after which the next script is written, when the ones before were of no use.
 const WAIT_MAX: u8 = 63;
 
@@ -28,7 +30,7 @@ pub struct Script<'a> {
     bad: Slots,
     /// Place in the echo of the last attribute.
     end: usize,
-    /// A run fell apart.
+    /// Runs and stretches have to be made anew.
     torn: bool,
     /// Slots as the script alone fills them, when more came on top.
     kept: Found<'a>,
@@ -48,14 +50,23 @@ struct Step<'a> {
     body: &'a [u8],
     /// Its bytes and those of the ones after it that never changed; empty when it did.
     run: &'a [u8],
+    /// How many attributes that is.
+    run_count: u8,
+    /// Of the first one after one that changes always: its bytes and those of all up to the next
+    /// such one, as they stood the last time.
+    stretch: &'a [u8],
+    /// How many attributes that is; none when it is not the first one.
+    stretch_count: u8,
     /// Where it begins and ends in the span that the script was written from.
     start: u32,
     end: u32,
-    /// How many attributes the run has.
-    count: u8,
     /// Bytes of the body before the value: they tell the key.
     head: u8,
+    /// It changed.
     moves: bool,
+    /// The last span in which it changed, and in how many in a row.
+    turn: u32,
+    streak: u8,
     effect: Effect,
 }
 
@@ -75,11 +86,15 @@ enum Effect {
 const NONE: Step<'static> = Step {
     body: &[],
     run: &[],
+    run_count: 0,
+    stretch: &[],
+    stretch_count: 0,
     start: 0,
     end: 0,
-    count: 0,
     head: 0,
     moves: true,
+    turn: 0,
+    streak: 0,
     effect: Effect::Unknown,
 };
 
@@ -116,25 +131,25 @@ impl<'a> Script<'a> {
         &mut self,
         table: &Table,
         gathered: &mut Gathered<'a>,
-        body: &'a [u8],
-    ) -> Option<Span<'a>> {
+        span: &mut Span<'a>,
+    ) -> bool {
         if self.length == 0 {
-            return None;
+            return false;
         }
         self.rewind(gathered);
         let mut at = 0;
-        let span = Span::read_runs(body, |cursor| {
+        let is_read = span.read_runs(|cursor| {
             self.hear(&mut at, gathered, cursor) && self.hear_more(table, gathered, cursor)
         });
-        if span.is_none() || at != self.length {
+        if !is_read || at != self.length {
             self.give_up();
-            return None;
+            return false;
         }
         if self.torn {
             self.join();
         }
-        self.followed = self.followed.saturating_add(1);
-        span
+        self.followed = self.followed.wrapping_add(1);
+        true
     }
 
     fn rewind(&mut self, gathered: &mut Gathered<'a>) {
@@ -156,20 +171,32 @@ impl<'a> Script<'a> {
         gathered: &mut Gathered<'a>,
         cursor: &mut Cursor<'a>,
     ) -> bool {
+        let mut open = Open { first: 0, next: usize::MAX, rest: &[] };
         while let Some(step) = self.steps[..self.length].get_mut(*at) {
-            if !step.run.is_empty() && cursor.skip(step.run) {
-                *at += usize::from(step.count);
-                continue;
-            }
-            let Some(body) = cursor.bytes_of(ATTRIBUTE) else { return true };
-            if step.body != body {
-                if !step.change(gathered, body) {
-                    return false;
+            if step.stretch_count > 0 {
+                if !step.stretch.is_empty() && cursor.skip(step.stretch) {
+                    *at += usize::from(step.stretch_count);
+                    continue;
                 }
-                self.torn |= !step.moves;
-                step.moves = true;
+                // Not to be trusted any more until all of it was read once.
+                step.stretch = &[];
+                let next = *at + usize::from(step.stretch_count);
+                open = Open { first: *at, next, rest: cursor.rest() };
             }
-            *at += 1;
+            if !step.run.is_empty() && cursor.skip(step.run) {
+                *at += usize::from(step.run_count);
+            } else {
+                let Some(body) = cursor.bytes_of(ATTRIBUTE) else { return true };
+                match step.hear(gathered, body, self.followed) {
+                    Some(torn) => self.torn |= torn,
+                    None => return false,
+                }
+                *at += 1;
+            }
+            if *at == open.next {
+                let length = open.rest.len() - cursor.left();
+                self.steps[open.first].stretch = &open.rest[..length];
+            }
         }
         true
     }
@@ -262,23 +289,38 @@ impl<'a> Script<'a> {
         (places.count_ones() as usize == gathered.walked && places != 0).then_some(())
     }
 
-    /// Joins neighbours that never changed.
+    /// Joins neighbours to runs and stretches.
     #[inline(never)]
     fn join(&mut self) {
         self.torn = false;
         let mut next = NONE;
         for step in self.steps[..self.length].iter_mut().rev() {
-            let joined = !next.moves && next.start == step.end && next.count < u8::MAX;
+            let joined = !next.moves && next.start == step.end;
             let (end, count) = match step.moves {
                 true => (step.start, 0),
-                false if joined => (next.start + next.run.len() as u32, next.count + 1),
+                false if joined => (next.start + next.run.len() as u32, next.run_count + 1),
                 false => (step.end, 1),
             };
             step.run = self.base.get(step.start as usize..end as usize).unwrap_or_default();
-            step.count = count;
+            step.run_count = count;
             next = *step;
         }
+        let among = |one: &Step<'_>, two: &Step<'_>| !one.always() && !two.always();
+        for stretch in self.steps[..self.length].chunk_by_mut(among) {
+            let count = if stretch[0].always() { 0 } else { stretch.len() as u8 };
+            stretch.iter_mut().for_each(|step| (step.stretch, step.stretch_count) = (&[], 0));
+            stretch[0].stretch_count = count;
+        }
     }
+}
+
+/// A stretch that is read attribute by attribute.
+struct Open<'a> {
+    /// Its first attribute, and the one after its last.
+    first: usize,
+    next: usize,
+    /// All that came when it began.
+    rest: &'a [u8],
 }
 
 /// An attribute that was just gathered.
@@ -299,6 +341,29 @@ fn step<'a>(gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<Step<'a>> {
 }
 
 impl<'a> Step<'a> {
+    fn always(&self) -> bool {
+        self.streak >= ALWAYS
+    }
+
+    /// Takes in what stands in its place; none when it is another key or no plain value, else
+    /// whether runs and stretches have to be made anew.
+    #[inline(always)]
+    fn hear(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8], turn: u32) -> Option<bool> {
+        if !self.always() && self.body == body {
+            return Some(false);
+        }
+        if !self.change(gathered, body) {
+            return None;
+        }
+        let first = !self.moves;
+        self.moves = true;
+        // Once in a while it is looked at whether it still does.
+        self.streak =
+            if self.turn.wrapping_add(1) == turn { self.streak.wrapping_add(1) } else { 1 };
+        self.turn = turn;
+        Some(first || self.streak == ALWAYS || self.streak == 0)
+    }
+
     /// Takes in another value of the same key, if that is all there is to it.
     #[inline]
     fn change(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> bool {
@@ -313,18 +378,20 @@ impl<'a> Step<'a> {
         match self.effect {
             Effect::Unknown => false,
             Effect::Nothing => true,
-            Effect::Loses(slot) => good(slot, value).is_some(),
-            Effect::Holds(slot) => {
-                let raw = good(slot, value);
-                raw.into_iter().for_each(|raw| gathered.replace(slot, raw));
-                raw.is_some()
-            }
+            Effect::Loses(slot) => matches!(Raw::read(value), Ok(raw) if is_good(slot, raw)),
+            Effect::Holds(slot) => match Raw::read(value) {
+                Ok(raw) if is_good(slot, raw) => {
+                    gathered.replace(slot, raw);
+                    true
+                }
+                _ => false,
+            },
         }
     }
 }
 
-/// A value that a slot takes.
+/// Whether a slot takes a value.
 #[inline(always)]
-fn good(slot: Slot, value: &[u8]) -> Option<Raw<'_>> {
-    Raw::read(value).ok().filter(|raw| !raw.is_blank() && fits(slot, *raw))
+fn is_good(slot: Slot, raw: Raw<'_>) -> bool {
+    !raw.is_blank() && fits(slot, raw)
 }

@@ -64,26 +64,29 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Reads the scalars and lets `attributes` take those that come next; none when it cannot,
-    /// or when the span cannot be read.
+    /// Nothing of a span was read yet.
     #[inline(always)]
-    pub fn read_runs(
-        body: &'a [u8],
-        mut attributes: impl FnMut(&mut Cursor<'a>) -> bool,
-    ) -> Option<Self> {
-        let mut span = Span { body, ..Span::default() };
-        let mut cursor = Cursor::new(body);
+    pub fn unread(body: &'a [u8]) -> Self {
+        Span { body, ..Span::default() }
+    }
+
+    /// Reads the scalars and lets `attributes` take those that come next; says whether it could
+    /// and nothing was wrong with the rest.
+    #[inline(always)]
+    pub fn read_runs(&mut self, mut attributes: impl FnMut(&mut Cursor<'a>) -> bool) -> bool {
+        let mut cursor = Cursor::new(self.body);
         loop {
             if cursor.is_at(ATTRIBUTE) && !attributes(&mut cursor) {
-                return None;
+                return false;
             }
-            if span.plain(&mut cursor) {
+            if self.plain(&mut cursor) {
                 continue;
             }
             match cursor.field() {
-                Ok(None) => return Some(span),
-                Ok(Some((9, _))) | Err(Broken) => return None,
-                Ok(Some((number, wire))) => span.scalar(number, wire).ok()?,
+                Ok(None) => return true,
+                Ok(Some((9, _))) | Err(Broken) => return false,
+                Ok(Some((number, wire))) if self.scalar(number, wire).is_err() => return false,
+                Ok(Some(_)) => {}
             }
         }
     }
@@ -99,8 +102,9 @@ impl<'a> Span<'a> {
             Some(0x2a) => &mut self.name,
             Some(0x39) => return cursor.fixed64(&mut self.start),
             Some(0x41) => return cursor.fixed64(&mut self.end),
-            // What kind it is does not matter to us.
+            // Kind and flags do not matter to us.
             Some(0x30) => return cursor.skip_small(),
+            Some(0x85) => return cursor.skip_fixed32([0x85, 1]),
             _ => return false,
         };
         cursor.short_bytes(bytes)

@@ -50,10 +50,10 @@ fn one<'a>(
     body: &'a [u8],
 ) -> Result<(), Reject> {
     let Scratch { item, script, .. } = scratch;
-    let span = match script.follow(&walk.normalizer.table, item, body) {
-        Some(span) => span,
-        None => gathered(walk, scratch, body)?,
-    };
+    let mut span = Span::unread(body);
+    if !script.follow(&walk.normalizer.table, item, &mut span) {
+        span = gathered(walk, scratch, body)?;
+    }
     let place = place(&span)?;
     walk.times.check(span.end)?;
     if span.start == 0 {
@@ -164,7 +164,7 @@ fn tell_call<'a>(
     let Scratch { item, recent, emitter, last, .. } = scratch;
     let (seen, emitter) = (&*item, *emitter);
     let mut class = std::mem::take(&mut walk.class);
-    let failed = outcome::error(span, seen, &mut class);
+    let failed = outcome::may_have_failed(span, seen) && outcome::error(span, seen, &mut class);
     let streaming = call::is_streaming(seen, streamed);
     let whose = Whose::Call(operation);
     let identity = Identity { gathered: seen, whose, failed, emitter };

@@ -75,6 +75,16 @@ impl<'a> Cursor<'a> {
         true
     }
 
+    /// Passes over a field of four bytes with a key of two.
+    #[inline(always)]
+    pub fn skip_fixed32(&mut self, key: [u8; 2]) -> bool {
+        let Some(([one, two, ..], rest)) = self.0.split_first_chunk::<6>() else { return false };
+        if [*one, *two] == key {
+            self.0 = rest;
+        }
+        [*one, *two] == key
+    }
+
     /// Passes over a number below 128 with a key of one byte.
     #[inline(always)]
     pub fn skip_small(&mut self) -> bool {
@@ -86,9 +96,19 @@ impl<'a> Cursor<'a> {
     /// Passes over these bytes, if they come next.
     #[inline(always)]
     pub fn skip(&mut self, bytes: &[u8]) -> bool {
-        let rest = self.0.strip_prefix(bytes);
-        self.0 = rest.unwrap_or(self.0);
-        rest.is_some()
+        match self.0.split_at_checked(bytes.len()) {
+            Some((first, rest)) if first == bytes => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// All that is left.
+    #[inline(always)]
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     /// How many bytes are left.
