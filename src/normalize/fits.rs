@@ -87,7 +87,7 @@ const KINDS: [Kind; SLOTS] = {
 };
 
 /// Whether a slot takes a value.
-#[inline]
+#[inline(always)]
 pub fn fits(slot: Slot, raw: Raw<'_>) -> bool {
     match KINDS[slot as usize] {
         Kind::Any => true,

@@ -51,9 +51,8 @@ impl<'a> Recent<'a> {
     pub fn find(&mut self, identity: &Identity<'_, 'a>) -> Option<SetId> {
         let changed = identity.gathered.changed;
         self.sets.iter_mut().flatten().for_each(|known| known.changed |= changed);
-        let order = [0, 1, 2, 3].map(|at| (self.last + at) % SETS);
-        let found = order
-            .into_iter()
+        let found = (self.last..self.last + SETS)
+            .map(|at| at % SETS)
             .find(|at| self.sets[*at].as_ref().is_some_and(|known| known.is_of(identity)))?;
         self.last = found;
         let known = self.sets[found].as_mut()?;
@@ -90,7 +89,7 @@ impl Known<'_> {
             && self.whose == identity.whose
             && self.failed == identity.failed
             && gathered.indexed.is_empty()
-            && self.emitter == identity.emitter
+            && (std::ptr::eq(self.emitter, identity.emitter) || self.emitter == identity.emitter)
             && self.is_same_in(self.changed & self.present & !MARKS, gathered)
     }
 

@@ -349,23 +349,31 @@ impl<'a> Step<'a> {
     /// whether runs and stretches have to be made anew.
     #[inline(always)]
     fn hear(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8], turn: u32) -> Option<bool> {
-        if !self.always() && self.body == body {
+        let always = self.always();
+        if !always && self.body == body {
             return Some(false);
         }
-        if !self.change(gathered, body) {
-            return None;
-        }
+        let torn = if always {
+            // Once in a while it is looked at whether it still does.
+            self.streak = self.streak.wrapping_add(1);
+            self.streak == 0
+        } else {
+            self.changed(turn)
+        };
+        self.change(gathered, body).then_some(torn)
+    }
+
+    #[inline(always)]
+    fn changed(&mut self, turn: u32) -> bool {
         let first = !self.moves;
         self.moves = true;
-        // Once in a while it is looked at whether it still does.
-        self.streak =
-            if self.turn.wrapping_add(1) == turn { self.streak.wrapping_add(1) } else { 1 };
+        self.streak = if self.turn.wrapping_add(1) == turn { self.streak + 1 } else { 1 };
         self.turn = turn;
-        Some(first || self.streak == ALWAYS || self.streak == 0)
+        first || self.always()
     }
 
     /// Takes in another value of the same key, if that is all there is to it.
-    #[inline]
+    #[inline(always)]
     fn change(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> bool {
         let head = usize::from(self.head);
         let (Some((before, _)), Some((key, value))) =
@@ -373,7 +381,9 @@ impl<'a> Step<'a> {
         else {
             return false;
         };
-        let Some(value) = only_bytes(value, 0x12).filter(|_| before == key) else { return false };
+        let Some(value) = only_bytes(value, 0x12).filter(|_| before == key) else {
+            return false;
+        };
         self.body = body;
         match self.effect {
             Effect::Unknown => false,
