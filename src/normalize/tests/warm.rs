@@ -114,6 +114,9 @@ fn bases() -> Vec<Vec<KeyValue>> {
         text("feature_flag.key", "k"),
         text("feature_flag.result.variant", "a"),
         text("feature_flag.context.id", "u1"),
+        // These lose against others.
+        int("llm.token_count.prompt", 9),
+        text("enduser.id", "u3"),
     ];
     let openinference = vec![
         text("openinference.span.kind", "LLM"),
@@ -147,6 +150,9 @@ fn bases() -> Vec<Vec<KeyValue>> {
         text("armspan.experiment", "e"),
         text("armspan.arm", "a"),
         text("armspan.unit.id", "u1"),
+        // The last one counts.
+        text("user.id", "u2"),
+        text("user.id", "u2"),
         text("gen_ai.evaluation.name", "n"),
         pair("gen_ai.evaluation.score.value", Any::DoubleValue(0.5)),
     ];
@@ -277,7 +283,21 @@ fn told(mapped: bool, bytes: &[u8]) -> (Vec<u64>, Vec<String>, BTreeSet<String>,
     (counts, observations.iter().map(text).collect(), defines, scribe.0)
 }
 
-fn check(base: usize, steps: &[Step], mapped: bool) -> Result<(), TestCaseError> {
+/// The bytes of a span, its attributes perhaps in two places.
+fn encoded(mut span: Span, split: Option<Index>) -> Vec<u8> {
+    let Some(at) = split else { return span.encode_to_vec() };
+    let second = span.attributes.split_off(at.index(span.attributes.len() + 1));
+    let second = Span { attributes: second, flags: 0x101, ..Span::default() };
+    let first = Span { flags: 0x101, ..span };
+    [first.encode_to_vec(), second.encode_to_vec()].concat()
+}
+
+fn check(
+    base: usize,
+    steps: &[Step],
+    mapped: bool,
+    split: Option<Index>,
+) -> Result<(), TestCaseError> {
     let mut now = span(1, bases().swap_remove(base));
     now.name = "chat m".into();
     let mut groups: Vec<(usize, Vec<Vec<u8>>)> = vec![(0, Vec::new())];
@@ -285,7 +305,7 @@ fn check(base: usize, steps: &[Step], mapped: bool) -> Result<(), TestCaseError>
         now.span_id = vec![number as u8 + 1; 8];
         (now.status, now.events) = (None, Vec::new());
         step.edits.iter().for_each(|each| edit(&mut now, each));
-        let mut bytes = now.encode_to_vec();
+        let mut bytes = encoded(now.clone(), split);
         match &step.damage {
             Damage::None => {}
             Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
@@ -314,10 +334,15 @@ fn check(base: usize, steps: &[Step], mapped: bool) -> Result<(), TestCaseError>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn spans_together_give_what_each_gives_alone(base in 0..5usize, steps in steps(), mapped: bool) {
-        check(base, &steps, mapped)?;
+    fn spans_together_give_what_each_gives_alone(
+        base in 0..5usize,
+        steps in steps(),
+        mapped: bool,
+        split in prop::option::weighted(0.2, any::<Index>()),
+    ) {
+        check(base, &steps, mapped, split)?;
     }
 }
