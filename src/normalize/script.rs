@@ -264,20 +264,23 @@ impl<'a> Script<'a> {
     }
 
     fn try_write(&mut self, gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<()> {
-        let (mut cursor, mut places, mut steps) = (Cursor::new(body), 0u128, self.steps.iter_mut());
+        let (mut cursor, mut count, mut held) = (Cursor::new(body), 0, Slots::default());
         gathered.echo.begin();
         loop {
             let start = body.len() - cursor.left();
             if let Some(attribute) = cursor.bytes_of(ATTRIBUTE) {
                 let end = body.len() - cursor.left();
                 let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-                *steps.next()? = Step { start, end, ..step(gathered, attribute)? };
-                // Of a key that comes twice, the last one may hold the slot of both.
-                let place = 1 << gathered.echo.place();
-                if places & place != 0 {
-                    return None;
+                let step = Step { start, end, ..step(gathered, attribute)? };
+                if let Effect::Holds(slot) = step.effect {
+                    // A key came twice with the same value: only the last one holds the slot.
+                    if held & slot.bit() != 0 {
+                        return None;
+                    }
+                    held |= slot.bit();
                 }
-                places |= place;
+                *self.steps.get_mut(count)? = step;
+                count += 1;
                 continue;
             }
             match cursor.field().ok()? {
@@ -286,7 +289,7 @@ impl<'a> Script<'a> {
                 Some(_) => {}
             }
         }
-        (places.count_ones() as usize == gathered.walked && places != 0).then_some(())
+        (count == gathered.walked && count > 0).then_some(())
     }
 
     /// Joins neighbours to runs and stretches.
@@ -333,7 +336,10 @@ fn step<'a>(gathered: &mut Gathered<'a>, body: &'a [u8]) -> Option<Step<'a>> {
         Means::Slot(_, u16::MAX) => Effect::Unknown,
         Means::Slot(slot, rank) => match gathered.ranked(slot) {
             Some((held, of)) if of == rank && held.is_same(raw) => Effect::Holds(slot),
-            Some((_, of)) if of < rank => Effect::Loses(slot),
+            // One of the wrong type was counted: another value may be none.
+            Some((_, of)) if of < rank && (raw.is_blank() || fits(slot, raw)) => {
+                Effect::Loses(slot)
+            }
             _ => Effect::Unknown,
         },
     };
