@@ -2,7 +2,7 @@
 
 use super::gather::{Family, Gathered};
 use super::json;
-use super::slot::Slot;
+use super::slot::{Slot, Slots, bits};
 use super::value::Raw;
 use super::walk::{Walk, ppm};
 use crate::model::{Assignment, Nanos, Source, SpanId, Sym, TraceId};
@@ -11,6 +11,9 @@ use crate::model::{Assignment, Nanos, Source, SpanId, Sym, TraceId};
 const TAGS_MAX: usize = 32;
 /// GrowthBook's tag for LLM tracers: `gb.exp:KEY=VARIATION`.
 const GROWTHBOOK_TAG: &str = "gb.exp:";
+
+/// Slots that tell an arm, besides those of a flag evaluation.
+const TELLS: Slots = bits(&[Slot::Arm, Slot::MappedArm, Slot::TagArm, Slot::Tags]);
 
 /// Where and when it was told.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +29,30 @@ pub struct Told {
 impl Walk<'_, '_> {
     /// A flag evaluation; how many assignments it gave (0 or 1).
     pub fn assign_flag(&mut self, gathered: &Gathered<'_>, told: Told, source: Source) -> u64 {
-        let Some(key) = gathered.get(Slot::FlagKey).and_then(Raw::text) else { return 0 };
+        let Some(assignment) = self.flag(gathered, told, source) else { return 0 };
+        self.assigned(&assignment);
+        1
+    }
+
+    /// What a flag evaluation says.
+    pub fn flag(
+        &mut self,
+        gathered: &Gathered<'_>,
+        told: Told,
+        source: Source,
+    ) -> Option<Assignment> {
+        let key = gathered.get(Slot::FlagKey).and_then(Raw::text)?;
         let Some(variant) = gathered.get(Slot::FlagVariant).and_then(Raw::text) else {
             self.report.flags_without_variant += 1;
-            return 0;
+            return None;
         };
-        let unit = Slot::FlagContext;
-        self.assign(gathered, told, source, (&key, &variant), unit)
+        self.assignment(gathered, told, source, (&key, &variant), Slot::FlagContext)
+    }
+
+    /// Appends an assignment that was told.
+    pub fn assigned(&mut self, assignment: &Assignment) {
+        self.emit_assignment(assignment);
+        self.report.assignments += 1;
     }
 
     /// What else a span or record says: our attributes, mapping rules, other tools' tags.
@@ -43,6 +63,9 @@ impl Walk<'_, '_> {
         told: Told,
         own: impl Fn(Slot) -> bool,
     ) -> u64 {
+        if !gathered.has(TELLS) && gathered.indexed.is_empty() {
+            return 0;
+        }
         let before = self.report.assignments;
         if let (true, Some(arm)) = (own(Slot::Arm), text(gathered, Slot::Arm)) {
             if let Some(experiment) =
@@ -102,15 +125,28 @@ impl Walk<'_, '_> {
         gathered: &Gathered<'_>,
         told: Told,
         source: Source,
+        names: (&str, &str),
+        unit: Slot,
+    ) {
+        if let Some(assignment) = self.assignment(gathered, told, source, names, unit) {
+            self.assigned(&assignment);
+        }
+    }
+
+    fn assignment(
+        &mut self,
+        gathered: &Gathered<'_>,
+        told: Told,
+        source: Source,
         (experiment, arm): (&str, &str),
         unit: Slot,
-    ) -> u64 {
+    ) -> Option<Assignment> {
         let (experiment, arm) = (self.name(experiment), self.name(arm));
         if experiment == Sym::NONE || arm == Sym::NONE {
-            return 0;
+            return None;
         }
         let chance = gathered.get(Slot::AssignmentProbability).and_then(Raw::number);
-        let assignment = Assignment {
+        Some(Assignment {
             trace: Some(told.trace),
             span: told.span,
             experiment,
@@ -120,10 +156,7 @@ impl Walk<'_, '_> {
             time: told.time,
             assigned_ppm: chance.and_then(ppm),
             service: self.slot_name(gathered, Slot::CodeService),
-        };
-        self.emit_assignment(&assignment);
-        self.report.assignments += 1;
-        1
+        })
     }
 }
 

@@ -96,6 +96,26 @@ impl<'a> Echo<'a> {
         read
     }
 
+    /// Reads an attribute of the span at hand once more: the bytes before its value, and whether
+    /// that was another one the last time.
+    pub fn again(&mut self, body: &'a [u8]) -> Option<(u8, bool)> {
+        if self.read(body) != Read::Here {
+            return None;
+        }
+        let said = &self.places[self.at];
+        Some((said.head, said.moves))
+    }
+
+    /// Place of the attribute that was read last.
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on after the attribute of a place.
+    pub fn resume(&mut self, place: usize) {
+        self.at = place.min(START);
+    }
+
     /// Meaning and value of the attribute that was read last.
     #[inline(always)]
     pub fn said(&self) -> (Means, Raw<'a>) {

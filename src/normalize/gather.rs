@@ -3,6 +3,7 @@
 
 use super::dialects::{self, Target};
 use super::echo::{Echo, Means, Read};
+use super::fits::fits;
 use super::slot::{self, FACETS, SLOTS, Slot, Slots, bits};
 use super::table::{self, Carrier, Meaning, Table};
 use super::value::{Raw, Unread, key_value};
@@ -60,108 +61,33 @@ pub struct Indexed<'a> {
     pub raw: Raw<'a>,
 }
 
+/// What each slot holds, and the rank of its source.
+pub type Found<'a> = [(Raw<'a>, u16); SLOTS];
+/// Before anything was found.
+pub const NOTHING_FOUND: Found<'static> = [(Raw::Empty, 0); SLOTS];
+
 /// The gathered attributes.
 pub struct Gathered<'a> {
-    present: Slots,
-    found: [(Raw<'a>, u16); SLOTS],
+    pub(super) present: Slots,
+    pub(super) found: Found<'a>,
     /// Members of flattened lists, in the order of arrival.
     pub indexed: Vec<Indexed<'a>>,
     /// Slots that were offered a value of the wrong type.
     pub bad: Slots,
-    walked: usize,
-    echo: Echo<'a>,
+    /// Slots that may hold something else than when this was last set to none.
+    pub changed: Slots,
+    pub(super) walked: usize,
+    pub(super) echo: Echo<'a>,
 }
-
-/// Slots that only take a number.
-const NUMBERS: Slots = bits(&[
-    Slot::Temperature,
-    Slot::TopP,
-    Slot::TopK,
-    Slot::FrequencyPenalty,
-    Slot::PresencePenalty,
-    Slot::Cost,
-    Slot::FirstTokenSeconds,
-    Slot::FirstTokenMillis,
-    Slot::SampleProbability,
-    Slot::AssignmentProbability,
-    Slot::Covariate,
-    Slot::ScoreProbability,
-    Slot::ScoreValue,
-]);
-/// Slots that only take a count.
-const COUNTS: Slots = bits(&[
-    Slot::MaxTokens,
-    Slot::ChoiceCount,
-    Slot::TokensInput,
-    Slot::TokensOutput,
-    Slot::TokensCached,
-    Slot::TokensCacheWritten,
-    Slot::TokensReasoning,
-]);
-/// Slots that only take a whole number.
-const WHOLE: Slots = bits(&[Slot::Seed]);
-/// Slots that only take a text (or what has a canonical text).
-const TEXTS: Slots = bits(&[
-    Slot::Provider,
-    Slot::Requested,
-    Slot::Revision,
-    Slot::ModelName,
-    Slot::PromptName,
-    Slot::PromptVersion,
-    Slot::PromptHash,
-    Slot::ToolsVersion,
-    Slot::ToolsHash,
-    Slot::CodeService,
-    Slot::CodeVersion,
-    Slot::CodeCommit,
-    Slot::Environment,
-    Slot::Agent,
-    Slot::ResponseId,
-    Slot::User,
-    Slot::Session,
-    Slot::Conversation,
-    Slot::Unit,
-    Slot::Experiment,
-    Slot::Arm,
-    Slot::FlagKey,
-    Slot::FlagVariant,
-    Slot::FlagContext,
-    Slot::ErrorType,
-]);
-
-/// What a slot takes.
-#[derive(Clone, Copy)]
-enum Kind {
-    Any,
-    Text,
-    Count,
-    Number,
-    Whole,
-}
-
-const KINDS: [Kind; SLOTS] = {
-    let (mut kinds, mut at) = ([Kind::Any; SLOTS], 0);
-    while at < SLOTS {
-        let bit = 1 << at;
-        kinds[at] = match () {
-            () if bit & NUMBERS != 0 => Kind::Number,
-            () if bit & COUNTS != 0 => Kind::Count,
-            () if bit & WHOLE != 0 => Kind::Whole,
-            () if bit & TEXTS != 0 => Kind::Text,
-            () => Kind::Any,
-        };
-        at += 1;
-    }
-    kinds
-};
 
 impl Default for Gathered<'_> {
     fn default() -> Self {
         Gathered {
             present: 0,
-            found: [(Raw::Empty, 0); SLOTS],
+            found: NOTHING_FOUND,
             indexed: Vec::new(),
             bad: 0,
+            changed: Slots::MAX,
             walked: 0,
             echo: Echo::default(),
         }
@@ -180,6 +106,7 @@ impl<'a> Gathered<'a> {
         }
         self.indexed.clear();
         self.bad = 0;
+        self.changed = Slots::MAX;
         self.walked = 0;
         self.echo.begin();
     }
@@ -293,6 +220,13 @@ impl<'a> Gathered<'a> {
         }
     }
 
+    /// Another good value from the source that a slot holds already.
+    #[inline]
+    pub fn replace(&mut self, slot: Slot, raw: Raw<'a>) {
+        self.found[slot as usize].0 = raw;
+        self.changed |= slot::BITS[slot as usize];
+    }
+
     /// Adds a member of a flattened list; at most [`ATTRIBUTES_MAX`].
     pub fn push(&mut self, family: Family, index: u32, part: Part, raw: Raw<'a>) {
         self.push_named(family, index, part, "", raw);
@@ -359,17 +293,6 @@ impl<'a> Gathered<'a> {
 fn family<'t, 'k>(table: &'t Table, key: &'k [u8]) -> Option<(&'t [Meaning], &'k [u8])> {
     let (prefix, rest) = key.split_at(dialects::prefix(key)?);
     Some((table.find(prefix, table::hash(prefix))?, rest))
-}
-
-#[inline]
-fn fits(slot: Slot, raw: Raw<'_>) -> bool {
-    match KINDS[slot as usize] {
-        Kind::Any => true,
-        Kind::Text => !matches!(raw, Raw::List(_) | Raw::Map(_) | Raw::Bytes(_)),
-        Kind::Count => raw.count().is_some(),
-        Kind::Number => raw.number().is_some(),
-        Kind::Whole => raw.int().is_some(),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! present decides alone, never a name, a SpanKind or a mere `gen_ai.system`.
 
 use super::gather::Gathered;
-use super::slot::Slot;
+use super::slot::{Slot, Slots};
 use super::value::Raw;
 use crate::model::{Operation, Role};
 
@@ -38,6 +38,16 @@ const RULES: [(Slot, &str, &str, Judge); 6] = [
     (Slot::RequestType, "llm.request.type", "openllmetry", request_type),
     (Slot::TraceloopKind, "traceloop.span.kind", "openllmetry", traceloop),
 ];
+
+/// What a decision rests on.
+pub const MARKERS: Slots = {
+    let (mut all, mut at) = (Slot::LogfireType.bit(), 0);
+    while at < RULES.len() {
+        all |= RULES[at].0.bit();
+        at += 1;
+    }
+    all
+};
 
 /// Decides.
 pub fn decide<'a>(gathered: &Gathered<'a>) -> Verdict<'a> {

@@ -1,7 +1,7 @@
 //! How a call ended: finish reasons and error classes, their many spellings folded into one each.
 
 use super::gather::{Family, Gathered, Part};
-use super::slot::Slot;
+use super::slot::{Slot, Slots, bits};
 use super::span::{STATUS_ERROR, Span};
 use super::value::{Raw, cut};
 use crate::model::Finish;
@@ -56,6 +56,15 @@ pub fn fold(reason: &str) -> Finish {
         | b"guardrail_intervened" => Finish::CONTENT_FILTER,
         _ => Finish::OTHER,
     }
+}
+
+/// What tells that a call failed, besides its status.
+const FAILURES: Slots = bits(&[Slot::ErrorType, Slot::LangfuseLevel]);
+
+/// Whether there is a reason to ask for the [`error`] of a call.
+#[inline]
+pub fn may_have_failed(span: &Span<'_>, gathered: &Gathered<'_>) -> bool {
+    span.status == STATUS_ERROR || gathered.has(FAILURES)
 }
 
 /// The class of a call's error, appended to `class`: an HTTP status when one is told, else the

@@ -2,7 +2,8 @@
 //! ones has the same set, without hashing them. Only saves work: the outcome is the same without it.
 
 use super::facets::{Identity, Whose};
-use super::slot::{CONTENT, FACETS, Slot, Slots, bits};
+use super::gather::Gathered;
+use super::slot::{BITS, CONTENT, FACETS, Slot, Slots, bits};
 use super::value::Raw;
 use crate::model::SetId;
 
@@ -15,7 +16,7 @@ const VALUES: usize = 24;
 const MARKS: Slots = bits(&[Slot::LangfuseType, Slot::CompletionStart, Slot::LangfuseStatus]);
 
 /// What a set depends on.
-const IDENTIFIES: Slots = {
+pub const IDENTIFIES: Slots = {
     let (mut all, mut at) = (Slot::ModelName.bit() | MARKS | bits(&CONTENT), 0);
     while at < FACETS.len() {
         all |= FACETS[at].0.bit();
@@ -41,17 +42,22 @@ struct Known<'a> {
     values: [(u8, Raw<'a>); VALUES],
     count: usize,
     set: SetId,
+    /// Slots that may hold something else than when it was last the set.
+    changed: Slots,
 }
 
 impl<'a> Recent<'a> {
     /// The set of an identity, if one of the last ones was the same.
     pub fn find(&mut self, identity: &Identity<'_, 'a>) -> Option<SetId> {
-        let order = [0, 1, 2, 3].map(|at| (self.last + at) % SETS);
-        let found = order
-            .into_iter()
+        let changed = identity.gathered.changed;
+        self.sets.iter_mut().flatten().for_each(|known| known.changed |= changed);
+        let found = (self.last..self.last + SETS)
+            .map(|at| at % SETS)
             .find(|at| self.sets[*at].as_ref().is_some_and(|known| known.is_of(identity)))?;
         self.last = found;
-        self.sets[found].as_ref().map(|known| known.set)
+        let known = self.sets[found].as_mut()?;
+        known.changed = 0;
+        Some(known.set)
     }
 
     /// Remembers one. Flattened lists are not remembered.
@@ -69,7 +75,9 @@ impl<'a> Recent<'a> {
             left &= left - 1;
         }
         let Identity { whose, failed, emitter, .. } = *identity;
-        self.sets[self.next] = Some(Known { present, whose, failed, emitter, values, count, set });
+        let changed = 0;
+        let known = Known { present, whose, failed, emitter, values, count, set, changed };
+        self.sets[self.next] = Some(known);
         (self.last, self.next) = (self.next, (self.next + 1) % SETS);
     }
 }
@@ -81,8 +89,15 @@ impl Known<'_> {
             && self.whose == identity.whose
             && self.failed == identity.failed
             && gathered.indexed.is_empty()
-            && self.emitter == identity.emitter
-            && self.values[..self.count].iter().all(|held| held.1.is_same(gathered.at(held.0)))
+            && (std::ptr::eq(self.emitter, identity.emitter) || self.emitter == identity.emitter)
+            && self.is_same_in(self.changed & self.present & !MARKS, gathered)
+    }
+
+    /// Whether these slots hold what they held.
+    fn is_same_in(&self, slots: Slots, gathered: &Gathered<'_>) -> bool {
+        let held = self.values[..self.count].iter();
+        let mut looked_at = held.filter(|held| slots & BITS[usize::from(held.0)] != 0);
+        looked_at.all(|held| held.1.is_same(gathered.at(held.0)))
     }
 }
 

@@ -79,7 +79,11 @@ impl Report {
         self.rejected[at.unwrap_or_default()] += 1;
     }
 
+    #[inline]
     pub(super) fn note_bad(&mut self, bad: Slots) {
+        if bad == 0 {
+            return;
+        }
         self.bad_values += u64::from(bad.count_ones());
         self.bad |= bad;
     }

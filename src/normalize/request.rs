@@ -1,8 +1,10 @@
 //! The outer structure that traces and logs share: request → resource → scope → item.
 
 use super::gather::Gathered;
+use super::last::Last;
 use super::recent::Recent;
 use super::report::Malformed;
+use super::script::Script;
 use super::table::Carrier;
 use super::walk::Walk;
 use super::wire::{Cursor, Wire};
@@ -19,6 +21,10 @@ pub struct Scratch<'a> {
     pub item: Gathered<'a>,
     /// Of an event of the span at hand.
     pub event: Gathered<'a>,
+    /// What the next span will say, if it is like the one before.
+    pub script: Script<'a>,
+    /// What the call before gave.
+    pub last: Last<'a>,
     /// Facet sets of the items before.
     pub recent: Recent<'a>,
     /// Name of the scope at hand.
@@ -52,6 +58,7 @@ fn read_resource<'a>(
     scratch: &mut Scratch<'a>,
     body: &'a [u8],
 ) -> Result<(), Malformed> {
+    scratch.script.clear();
     scratch.resource.begin(&Gathered::default());
     each(body, 1, "a resource", |resource| {
         each(resource, 1, "a resource", |attribute| {
@@ -84,12 +91,18 @@ fn each<'a>(
     mut visit: impl FnMut(&'a [u8]) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(body);
-    while let Some((number, wire)) = cursor.field().map_err(|_| Malformed(what.to_owned()))? {
+    loop {
+        // Most of a scope are its items, one after the other.
+        while let Some(bytes) = cursor.bytes_of((wanted << 3 | 2) as u8) {
+            visit(bytes)?;
+        }
+        let Some((number, wire)) = cursor.field().map_err(|_| Malformed(what.to_owned()))? else {
+            return Ok(());
+        };
         match wire {
             Wire::Bytes(bytes) if number == wanted => visit(bytes)?,
             _ if number == wanted => return Err(Malformed(what.to_owned())),
             _ => {}
         }
     }
-    Ok(())
 }

@@ -4,15 +4,15 @@
 use super::value::{HASHED_BYTES_MAX, cut};
 use crate::model::UnitHash;
 use crate::model::canonical::{hex, sha256_text};
-use crate::model::id::keyed_hash;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher24;
 
 /// The keys.
 pub struct Secret {
     content: Option<(Hmac<Sha256>, String)>,
-    units: [u8; 16],
-    responses: [u8; 16],
+    units: SipHasher24,
+    responses: SipHasher24,
 }
 
 impl Secret {
@@ -47,21 +47,21 @@ impl Secret {
 
     /// The keyed hash of a unit's id.
     pub fn unit(&self, id: &str) -> UnitHash {
-        UnitHash(keyed_hash(&self.units, cut(id, HASHED_BYTES_MAX).as_bytes()))
+        UnitHash(self.units.hash(cut(id, HASHED_BYTES_MAX).as_bytes()))
     }
 
     /// The keyed hash of a response id.
     pub fn response(&self, id: &str) -> UnitHash {
-        UnitHash(keyed_hash(&self.responses, cut(id, HASHED_BYTES_MAX).as_bytes()))
+        UnitHash(self.responses.hash(cut(id, HASHED_BYTES_MAX).as_bytes()))
     }
 }
 
-fn derive(purpose: &str, key: Option<&str>) -> [u8; 16] {
+fn derive(purpose: &str, key: Option<&str>) -> SipHasher24 {
     let digest =
         Sha256::new().chain_update(purpose).chain_update(key.unwrap_or_default()).finalize();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
-    first
+    SipHasher24::new_with_key(&first)
 }
 
 #[cfg(test)]

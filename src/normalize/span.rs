@@ -7,6 +7,9 @@ use super::wire::{Broken, Cursor, Wire};
 /// Status code of a failed span.
 pub const STATUS_ERROR: u64 = 2;
 
+/// The byte that an attribute of a span begins with: field 9, length-delimited.
+pub const ATTRIBUTE: u8 = 9 << 3 | 2;
+
 /// The scalars of a span. Ids and texts are as sent: of any length, perhaps no UTF-8.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Span<'a> {
@@ -50,26 +53,79 @@ impl<'a> Span<'a> {
         let mut cursor = Cursor::new(body);
         loop {
             // Most of a span are its attributes, one after the other.
-            while let Some(bytes) = cursor.bytes_of(9 << 3 | 2) {
+            while let Some(bytes) = cursor.bytes_of(ATTRIBUTE) {
                 attribute(bytes);
             }
-            let Some((number, wire)) = cursor.field()? else { break };
-            match (number, wire) {
-                (1, Wire::Bytes(bytes)) => span.trace = bytes,
-                (2, Wire::Bytes(bytes)) => span.span = bytes,
-                (3, Wire::Bytes(bytes)) => span.state = bytes,
-                (4, Wire::Bytes(bytes)) => span.parent = bytes,
-                (5, Wire::Bytes(bytes)) => span.name = bytes,
-                (7, Wire::Fixed64(time)) => span.start = time,
-                (8, Wire::Fixed64(time)) => span.end = time,
-                (9, Wire::Bytes(bytes)) => attribute(bytes),
-                (11, Wire::Bytes(_)) => span.events += 1,
-                (15, Wire::Bytes(bytes)) => span.read_status(bytes)?,
-                (1..=5 | 7..=9 | 11 | 15, _) => return Err(Broken),
-                _ => {}
+            match cursor.field()? {
+                None => return Ok(span),
+                Some((9, Wire::Bytes(bytes))) => attribute(bytes),
+                Some((number, wire)) => span.scalar(number, wire)?,
             }
         }
-        Ok(span)
+    }
+
+    /// Nothing of a span was read yet.
+    #[inline(always)]
+    pub fn unread(body: &'a [u8]) -> Self {
+        Span { body, ..Span::default() }
+    }
+
+    /// Reads the scalars and lets `attributes` take those that come next; says whether it could
+    /// and nothing was wrong with the rest.
+    #[inline(always)]
+    pub fn read_runs(&mut self, mut attributes: impl FnMut(&mut Cursor<'a>) -> bool) -> bool {
+        let mut cursor = Cursor::new(self.body);
+        loop {
+            if cursor.is_at(ATTRIBUTE) && !attributes(&mut cursor) {
+                return false;
+            }
+            if self.plain(&mut cursor) {
+                continue;
+            }
+            match cursor.field() {
+                Ok(None) => return true,
+                Ok(Some((9, _))) | Err(Broken) => return false,
+                Ok(Some((number, wire))) if self.scalar(number, wire).is_err() => return false,
+                Ok(Some(_)) => {}
+            }
+        }
+    }
+
+    /// Takes the next field when it stands as SDKs write it: fields below 16 with the right type,
+    /// texts below 128 bytes.
+    #[inline(always)]
+    fn plain(&mut self, cursor: &mut Cursor<'a>) -> bool {
+        let bytes = match cursor.first() {
+            Some(0x0a) => &mut self.trace,
+            Some(0x12) => &mut self.span,
+            Some(0x22) => &mut self.parent,
+            Some(0x2a) => &mut self.name,
+            Some(0x39) => return cursor.fixed64(&mut self.start),
+            Some(0x41) => return cursor.fixed64(&mut self.end),
+            // Kind and flags do not matter to us.
+            Some(0x30) => return cursor.skip_small(),
+            Some(0x85) => return cursor.skip_fixed32([0x85, 1]),
+            _ => return false,
+        };
+        cursor.short_bytes(bytes)
+    }
+
+    #[inline(always)]
+    fn scalar(&mut self, number: u64, wire: Wire<'a>) -> Result<(), Broken> {
+        match (number, wire) {
+            (1, Wire::Bytes(bytes)) => self.trace = bytes,
+            (2, Wire::Bytes(bytes)) => self.span = bytes,
+            (3, Wire::Bytes(bytes)) => self.state = bytes,
+            (4, Wire::Bytes(bytes)) => self.parent = bytes,
+            (5, Wire::Bytes(bytes)) => self.name = bytes,
+            (7, Wire::Fixed64(time)) => self.start = time,
+            (8, Wire::Fixed64(time)) => self.end = time,
+            (11, Wire::Bytes(_)) => self.events += 1,
+            (15, Wire::Bytes(bytes)) => self.read_status(bytes)?,
+            (1..=5 | 7..=9 | 11 | 15, _) => return Err(Broken),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn read_status(&mut self, body: &'a [u8]) -> Result<(), Broken> {

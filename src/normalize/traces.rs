@@ -4,7 +4,7 @@ use super::assign::Told;
 use super::call::{self, Streamed, event_value};
 use super::facets::{Identity, Whose};
 use super::gather::Gathered;
-use super::kind::{Kind, Verdict, decide};
+use super::kind::{Kind, Verdict};
 use super::outcome;
 use super::report::Understood;
 use super::request::{ITEMS_MAX, Scratch};
@@ -49,17 +49,10 @@ fn one<'a>(
     scratch: &mut Scratch<'a>,
     body: &'a [u8],
 ) -> Result<(), Reject> {
-    let Scratch { resource, item, .. } = scratch;
-    item.begin(resource);
-    let mut unread = None;
-    let span = Span::read(body, |attribute| {
-        if let Err(reason) = walk.attribute(item, Carrier::Span, attribute) {
-            unread = Some(reason);
-        }
-    });
-    let span = span.map_err(|_| Reject::MalformedSpan)?;
-    if let Some(reason) = unread {
-        return Err(reason);
+    let Scratch { item, script, .. } = scratch;
+    let mut span = Span::unread(body);
+    if !script.follow(&walk.normalizer.table, item, &mut span) {
+        span = gathered(walk, scratch, body)?;
     }
     let place = place(&span)?;
     walk.times.check(span.end)?;
@@ -69,7 +62,7 @@ fn one<'a>(
     let streamed =
         if span.events > 0 { content_events(walk, scratch, &span)? } else { Streamed::default() };
     scratch.item.settle();
-    let verdict = decide(&scratch.item);
+    let verdict = scratch.last.decide(&scratch.item);
     match verdict.kind {
         Kind::Call(operation) => {
             tell_call(walk, scratch, &span, place, operation, streamed, &verdict)
@@ -82,6 +75,28 @@ fn one<'a>(
         told_events(walk, scratch, &span, place);
     }
     Ok(())
+}
+
+/// A span whose attributes are gathered one by one.
+fn gathered<'a>(
+    walk: &mut Walk<'_, '_>,
+    scratch: &mut Scratch<'a>,
+    body: &'a [u8],
+) -> Result<Span<'a>, Reject> {
+    let Scratch { resource, item, script, .. } = scratch;
+    item.begin(resource);
+    let mut unread = None;
+    let span = Span::read(body, |attribute| {
+        if let Err(reason) = walk.attribute(item, Carrier::Span, attribute) {
+            unread = Some(reason);
+        }
+    });
+    let span = span.map_err(|_| Reject::MalformedSpan)?;
+    if let Some(reason) = unread {
+        return Err(reason);
+    }
+    script.write(item, body);
+    Ok(span)
 }
 
 fn place(span: &Span<'_>) -> Result<Place, Reject> {
@@ -111,21 +126,26 @@ fn content_events<'a>(
 ) -> Result<Streamed, Reject> {
     let mut streamed = Streamed::default();
     let mut unread = Ok(());
-    let item = &mut scratch.item;
+    let Scratch { item, script, .. } = scratch;
     each_event(span, |event| match event.name {
         b"gen_ai.system.message" => {
             if let Some(content) = event_value(&event, b"content") {
+                script.keep(item);
                 item.put(Slot::SystemMessage, content, u16::MAX);
             }
         }
         b"gen_ai.choice" => {
             if let Some(reason) = event_value(&event, b"finish_reason") {
+                script.keep(item);
                 item.put(Slot::FinishReasons, reason, u16::MAX);
             }
         }
-        OPERATION_DETAILS => event.each_attribute(|attribute| {
-            unread = unread.and(walk.attribute(item, Carrier::Span, attribute));
-        }),
+        OPERATION_DETAILS => {
+            script.keep(item);
+            event.each_attribute(|attribute| {
+                unread = unread.and(walk.attribute(item, Carrier::Span, attribute));
+            });
+        }
         name if Streamed::is_piece(name) => streamed.piece(event.time),
         _ => {}
     });
@@ -141,37 +161,38 @@ fn tell_call<'a>(
     streamed: Streamed,
     verdict: &Verdict<'a>,
 ) {
-    let Scratch { item, recent, emitter, .. } = scratch;
-    let (item, emitter) = (&*item, *emitter);
+    let Scratch { item, recent, emitter, last, .. } = scratch;
+    let (seen, emitter) = (&*item, *emitter);
     let mut class = std::mem::take(&mut walk.class);
-    let failed = outcome::error(span, item, &mut class);
-    let streaming = call::is_streaming(item, streamed);
+    let failed = outcome::may_have_failed(span, seen) && outcome::error(span, seen, &mut class);
+    let streaming = call::is_streaming(seen, streamed);
     let whose = Whose::Call(operation);
-    let identity = Identity { gathered: item, whose, failed, emitter };
+    let identity = Identity { gathered: seen, whose, failed, emitter };
     let call = Call {
         place,
         duration: span.end.saturating_sub(span.start),
-        set: walk.set(&identity, recent),
+        set: last.set(walk, &identity, recent),
         operation,
         error: if failed { walk.name(&class) } else { Sym::NONE },
-        finish: outcome::finish(item),
+        finish: last.finish(seen),
         streaming,
-        tokens: call::tokens(item, streaming, emitter),
-        cost_nano: call::cost(item, failed),
-        first_token_us: if streaming { call::first_token(span, item, streamed) } else { None },
-        seed: item.get(Slot::Seed).and_then(Raw::int),
-        units: walk.units(item),
-        response: response(walk, item, failed),
-        sampled_ppm: call::sampled(span, item),
-        input: walk.slot_name(item, Slot::InputHash),
+        tokens: call::tokens(seen, streaming, emitter),
+        cost_nano: call::cost(seen, failed),
+        first_token_us: if streaming { call::first_token(span, seen, streamed) } else { None },
+        seed: seen.get(Slot::Seed).and_then(Raw::int),
+        units: last.units(walk, seen),
+        response: response(walk, seen, failed),
+        sampled_ppm: call::sampled(span, seen),
+        input: walk.slot_name(seen, Slot::InputHash),
     };
     walk.emit_call(&call);
     walk.report.calls += 1;
     let told = Told { trace: place.trace, span: place.span, time: place.end };
-    walk.assign_told(item, told, |_| true);
-    walk.assign_flag(item, told, Source::FlagAttributes);
-    walk.tell(|walk| understood_call(walk, item, span, &call, &class, verdict));
+    walk.assign_told(seen, told, |_| true);
+    last.flag(walk, seen, told);
+    walk.tell(|walk| understood_call(walk, seen, span, &call, &class, verdict));
     walk.class = class;
+    item.changed = 0;
 }
 
 /// What was known of the unit before its exposure; out of range it is no measurement.

@@ -3,7 +3,7 @@
 
 use super::json;
 use super::memo::Feed;
-use super::wire::{Broken, Cursor, Wire, only_bytes};
+use super::wire::{Broken, Cursor, Wire, only_bytes, only_varint};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
@@ -103,6 +103,9 @@ impl<'a> Raw<'a> {
         if let Some(text) = only_bytes(body, 0x0a) {
             return Ok(Raw::Text(str::from_utf8(text).map_err(|_| Unread::Utf8)?));
         }
+        if let Some(bits) = only_varint(body, 0x18) {
+            return Ok(Raw::Int(bits.cast_signed()));
+        }
         Raw::read_any(body)
     }
 
@@ -198,10 +201,13 @@ impl<'a> Raw<'a> {
     }
 
     /// As a whole number.
+    #[inline]
     pub fn int(self) -> Option<i64> {
-        if let Raw::Int(number) = self {
-            return Some(number);
-        }
+        if let Raw::Int(number) = self { Some(number) } else { self.any_int() }
+    }
+
+    #[inline(never)]
+    fn any_int(self) -> Option<i64> {
         if let Raw::Text(text) | Raw::Json(text) = self
             && let Ok(number) = text.trim().trim_matches('"').parse()
         {
@@ -212,6 +218,7 @@ impl<'a> Raw<'a> {
     }
 
     /// As a count of at most 2⁵³.
+    #[inline]
     pub fn count(self) -> Option<u64> {
         u64::try_from(self.int()?).ok().filter(|count| *count <= 1 << 53)
     }

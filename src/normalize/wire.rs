@@ -46,6 +46,77 @@ impl<'a> Cursor<'a> {
         Some(head)
     }
 
+    /// The next byte.
+    #[inline(always)]
+    pub fn first(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    /// Whether the next byte is this one.
+    #[inline(always)]
+    pub fn is_at(&self, byte: u8) -> bool {
+        self.first() == Some(byte)
+    }
+
+    /// Takes a length-delimited field with a key of one byte when it is below 128 bytes.
+    #[inline(always)]
+    pub fn short_bytes(&mut self, to: &mut &'a [u8]) -> bool {
+        let [_, length @ ..0x80, rest @ ..] = self.0 else { return false };
+        let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length)) else { return false };
+        (*to, self.0) = (bytes, rest);
+        true
+    }
+
+    /// Takes a field of eight bytes with a key of one.
+    #[inline(always)]
+    pub fn fixed64(&mut self, to: &mut u64) -> bool {
+        let Some(([_, bytes @ ..], rest)) = self.0.split_first_chunk::<9>() else { return false };
+        (*to, self.0) = (u64::from_le_bytes(*bytes), rest);
+        true
+    }
+
+    /// Passes over a field of four bytes with a key of two.
+    #[inline(always)]
+    pub fn skip_fixed32(&mut self, key: [u8; 2]) -> bool {
+        let Some(([one, two, ..], rest)) = self.0.split_first_chunk::<6>() else { return false };
+        if [*one, *two] == key {
+            self.0 = rest;
+        }
+        [*one, *two] == key
+    }
+
+    /// Passes over a number below 128 with a key of one byte.
+    #[inline(always)]
+    pub fn skip_small(&mut self) -> bool {
+        let [_, ..0x80, rest @ ..] = self.0 else { return false };
+        self.0 = rest;
+        true
+    }
+
+    /// Passes over these bytes, if they come next.
+    #[inline(always)]
+    pub fn skip(&mut self, bytes: &[u8]) -> bool {
+        match self.0.split_at_checked(bytes.len()) {
+            Some((first, rest)) if first == bytes => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// All that is left.
+    #[inline(always)]
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// How many bytes are left.
+    #[inline(always)]
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next field's number and value; `None` at the end.
     #[inline(always)]
     pub fn field(&mut self) -> Result<Option<(u64, Wire<'a>)>, Broken> {
@@ -133,6 +204,24 @@ pub fn only_bytes(body: &[u8], key: u8) -> Option<&[u8]> {
         }
         _ => None,
     }
+}
+
+/// The number of a message that is nothing but one field with a number of at most eight bytes.
+#[inline(always)]
+pub fn only_varint(body: &[u8], key: u8) -> Option<u64> {
+    let (first, rest) = body.split_first()?;
+    let (last, groups) = rest.split_last()?;
+    if *first != key || *last > 0x7f || groups.len() > 7 {
+        return None;
+    }
+    let mut value = u64::from(*last);
+    for group in groups.iter().rev() {
+        if *group < 0x80 {
+            return None;
+        }
+        value = value << 7 | u64::from(group & 0x7f);
+    }
+    Some(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod meaning;
 mod refusals;
 mod secrecy;
+mod warm;
 
 use super::*;
 use crate::model::codec::Reader;
