@@ -596,10 +596,10 @@ fn partitioned(parts: usize, definitions: &[Observation], batches: &[Vec<Observa
     let mut joins: Vec<(Join, Dictionary)> = vec![Default::default(); parts];
     let mut tallies: Vec<Tally> = vec![Tally::default(); parts];
     let place = |id: TraceId| (id.0 >> 64) as usize % parts;
-    let mut feed = |to: usize, mut list: Vec<Observation>, now: Nanos| {
+    let mut feed = |to: usize, list: Vec<Observation>, now: Nanos| {
         let (join, dictionary) = &mut joins[to];
         let mut changes = Vec::new();
-        join.take_all(&mut list, now, &context, dictionary, &mut changes);
+        join.take_all(&list, now, &context, dictionary, &mut changes);
         for at in 0..changes.len() {
             if let Change::Forward(id, score) = changes[at] {
                 let (join, dictionary) = &mut joins[place(id)];

@@ -158,7 +158,7 @@ impl Engine {
     }
 
     fn join_observations(&mut self, stage: &mut Stage, now: Nanos) -> Option<Need> {
-        let mut observations = stage.observations.take()?;
+        let observations = stage.observations.take()?;
         if !stage.asked_all.0 {
             let keys = self.join.needed(&observations, &stage.asked);
             // Only a response id may lead to something else to ask for.
@@ -169,7 +169,7 @@ impl Engine {
             }
         }
         let Engine { context, dictionary, join, .. } = self;
-        join.take_all(&mut observations, now, context, dictionary, &mut stage.changes);
+        join.take_all(&observations, now, context, dictionary, &mut stage.changes);
         stage.room = observations;
         self.forward(&mut stage.changes, now);
         stage.sweeps.extend(self.join.walks(now, &self.context));

@@ -73,7 +73,7 @@ pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>, out: &mut Reso
         let mut last = None;
         for at in calls.drain(..) {
             let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
-            add_call(id, trace, at, &arms.list, scores, &mut last, tools, out);
+            add_call(id, trace, (at, scores), &arms.list, &mut last, tools, out);
         }
     }
     tools.memo.scratch = scratch;
@@ -112,9 +112,8 @@ fn note_trace(trace: &Trace, arms: &Arms, context: &Context, census: &mut Census
 fn add_call(
     id: TraceId,
     trace: &Trace,
-    at: usize,
+    (at, scores): (usize, &[Score]),
     arms: &[Arm],
-    scores: &[Score],
     last: &mut Option<Resolved>,
     tools: &mut Tools<'_>,
     out: &mut Resolution,

@@ -151,7 +151,7 @@ impl Join {
     /// be admitted before.
     pub fn take_all(
         &mut self,
-        observations: &mut Vec<Observation>,
+        observations: &[Observation],
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
@@ -159,7 +159,7 @@ impl Join {
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
-        for observation in observations.iter() {
+        for observation in observations {
             self.take(observation, now, &mut touched, changes, context, dictionary);
         }
         self.settle(touched, now, now, context, dictionary, changes);

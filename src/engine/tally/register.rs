@@ -4,15 +4,15 @@
 //! counts rest on none of them.
 
 use super::buckets::{Buckets, bucket_of};
+use super::place::{Place, Places, Sighting, Told, recount};
 use super::summary::{Summary, runs_of, summary};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::engine::shards::Shards;
 use crate::model::metric::Origin;
 use crate::model::shelf::{Batch, Family, Part, Record, Value};
-use crate::model::{Nanos, Sym, UnitHash};
+use crate::model::{Sym, UnitHash};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::hash::Hash;
 
@@ -58,63 +58,6 @@ struct Unit {
     seen: u64,
 }
 
-/// Nearly all units are seen in one run only.
-type Places = SmallVec<[Place; 1]>;
-
-/// Where a unit was seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// Its number.
-    pub run: u32,
-    /// [`Sym::NONE`] for calls, else an event or the measure of a score.
-    pub what: Sym,
-    /// Facts that say so; an exposure without a call counts as one that is never taken back.
-    pub count: u32,
-    /// When it was seen there first.
-    pub first: Nanos,
-    /// How it was drawn then.
-    pub draw: Draw,
-    /// What the first fact that said it told of the unit.
-    pub covariate: Told,
-    /// It was given an arm, without a call.
-    pub exposed: bool,
-}
-
-/// A number that may be unknown, in eight bytes: there are places of every unit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Told(i64);
-
-impl Told {
-    /// The least number cannot be told from none.
-    fn of(value: Option<i64>) -> Self {
-        Told(value.unwrap_or(i64::MIN))
-    }
-
-    /// The number, if one is known.
-    pub fn known(self) -> Option<i64> {
-        (self.0 != i64::MIN).then_some(self.0)
-    }
-}
-
-/// A fact, as far as the register is concerned.
-#[derive(Clone, Copy, Debug)]
-pub struct Sighting {
-    /// Where.
-    pub run: RunKey,
-    /// The number of that run, [`Register::run_index`].
-    pub index: u32,
-    /// [`Sym::NONE`] for a call, else an event or the measure of a score.
-    pub what: Sym,
-    /// Who.
-    pub unit: UnitHash,
-    /// When.
-    pub at: Nanos,
-    /// How it was drawn.
-    pub draw: Draw,
-    /// What was known of the unit before its exposure, in millionths.
-    pub covariate: Option<i64>,
-}
-
 /// As what the events of a rate are noted; `None` for what is no rate of rare events.
 pub fn event_of(origin: Origin) -> Option<Sym> {
     EVENTS.iter().find(|pair| pair.0 == origin).map(|pair| pair.1)
@@ -147,7 +90,7 @@ impl Register {
         }
         let before = (summary(places, &self.runs), runs_of(places, seen.what));
         let change = match found {
-            Some(at) => recount_place(&mut places[at], seen, sign),
+            Some(at) => recount(&mut places[at], seen, sign),
             None if sign > 0 => {
                 let Sighting { what, at: first, draw, .. } = *seen;
                 let (covariate, exposed) = (Told::of(seen.covariate), false);
@@ -339,18 +282,6 @@ impl Register {
     }
 }
 
-/// One more or one less sighting at a place; −1 when it was the last one.
-fn recount_place(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
-    if sign > 0 {
-        place.count += 1;
-        (place.first, place.draw) = (seen.at, seen.draw);
-        place.covariate = Told::of(seen.covariate.or(place.covariate.known()));
-        return 0;
-    }
-    place.count -= 1;
-    -i64::from(place.count == 0)
-}
-
 fn bump<K: Ord + Clone>(map: &mut BTreeMap<K, i64>, key: K, count: i64) {
     match map.entry(key) {
         Entry::Vacant(free) => drop(free.insert(count)),
@@ -370,6 +301,7 @@ fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, i64>, from: &BTreeMap<K, i64>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Nanos;
 
     fn run(arm: &str) -> RunKey {
         RunKey { experiment: Sym::of("e"), arm: Sym::of(arm), ..RunKey::default() }

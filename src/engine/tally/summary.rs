@@ -1,6 +1,7 @@
 //! What the counts of the register need to know of a unit, from the places where it was seen.
 
-use super::register::{EVENTS, Place};
+use super::place::Place;
+use super::register::EVENTS;
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::model::Sym;
 

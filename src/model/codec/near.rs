@@ -192,15 +192,14 @@ impl Writer {
         };
         let (unit, fresh) = (self.unit(told), self.begin());
         let arm = self.near.arms.code(told.arm);
-        let flag = |is: bool, bit: u8| u8::from(is) * bit;
         room.put([
             fresh
                 | flag(here, HERE)
                 | flag(experiment, SAME_EXPERIMENT)
                 | flag(service, SAME_SERVICE)
-                | unit * UNIT
+                | (unit * UNIT)
                 | flag(told.assigned_ppm.is_some(), CHANCE),
-            told.source as u8 | arm * ARM,
+            told.source as u8 | (arm * ARM),
         ]);
         if !here {
             room.put(told.trace.unwrap_or_default().0.to_le_bytes());
@@ -242,7 +241,7 @@ impl Writer {
         let code = self.near.sets.code(set);
         let end = if distance.is_some() { END_NEAR } else { 0 };
         let fresh = self.begin();
-        room.put([fresh | u8::from(same) * SAME_TRACE | parent * PARENT | end | code * SET]);
+        room.put([fresh | flag(same, SAME_TRACE) | (parent * PARENT) | end | (code * SET)]);
         if !same {
             room.put(place.trace.0.to_le_bytes());
         }
@@ -258,6 +257,10 @@ impl Writer {
             room.put(set.0.to_le_bytes());
         }
     }
+}
+
+fn flag(is: bool, bit: u8) -> u8 {
+    if is { bit } else { 0 }
 }
 
 fn parent_code(before: Option<Place>, parent: SpanId) -> u8 {

@@ -95,8 +95,8 @@ impl Reader<'_> {
         };
         let experiment = named(flags & SAME_EXPERIMENT != 0, before.map(|told| told.0))?;
         let service = named(flags & SAME_SERVICE != 0, before.map(|told| told.1))?;
-        let arm = self.arm(source / ARM & 7)?;
-        let unit = self.unit(flags / UNIT & 7)?;
+        let arm = self.arm((source / ARM) & 7)?;
+        let unit = self.unit((flags / UNIT) & 7)?;
         let chance = if flags & CHANCE != 0 { Some(self.varint()?) } else { None };
         self.near.told = Some((experiment, service));
         Ok(Assignment {
@@ -158,7 +158,7 @@ impl Reader<'_> {
             (true, before) => before.ok_or(BEFORE)?.trace,
         };
         let span = SpanId(self.u64()?);
-        let parent = match flags / PARENT & 3 {
+        let parent = match (flags / PARENT) & 3 {
             WRITTEN => SpanId(self.u64()?),
             NONE => SpanId::NONE,
             SIBLING => before.ok_or(BEFORE)?.parent,
@@ -168,7 +168,7 @@ impl Reader<'_> {
             false => self.u64()?,
             true => before.ok_or(BEFORE)?.end.wrapping_add(unzigzag(self.varint()?) as u64),
         };
-        let set = match flags / SET & 7 {
+        let set = match (flags / SET) & 7 {
             WRITTEN => {
                 let set = SetId(self.u128()?);
                 self.near.sets.push(set);

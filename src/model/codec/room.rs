@@ -31,7 +31,8 @@ impl Room {
     /// Bytes as they are.
     #[inline]
     pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.length..self.length + N].copy_from_slice(&bytes);
+        let room = self.bytes[self.length..].first_chunk_mut();
+        *room.expect("no observation is longer") = bytes;
         self.length += N;
     }
 
