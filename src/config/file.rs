@@ -124,7 +124,8 @@ pub struct Limits {
     pub request_bytes_max: Size,
     /// Requests between admission and acknowledgement; above, 503 and `UNAVAILABLE`.
     pub in_flight_bytes_max: Size,
-    /// Bytes that wait for the log or the engine; above, 503 and `UNAVAILABLE`.
+    /// Bytes that wait for the log or the engine; above, a request waits for half a second, then
+    /// 503 and `UNAVAILABLE`.
     pub queue_bytes_max: Size,
     /// Below this much free disk nothing is accepted.
     pub disk_free_min: Size,
@@ -257,7 +258,7 @@ impl Default for Limits {
         Limits {
             request_bytes_max: Size::mib(20),
             in_flight_bytes_max: Size::mib(32),
-            queue_bytes_max: Size::mib(64),
+            queue_bytes_max: Size::mib(32),
             disk_free_min: Size::mib(256),
             experiments_max: engine.experiments_max,
             arms_max: engine.arms_max,

@@ -27,7 +27,7 @@ pub use serve::{serve, serve_tls};
 
 use crate::auth::Quota;
 use crate::model::meter::SIGNALS;
-use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Reject, SECOND};
+use crate::model::{Batch, Body, Clock, Log, Meter, Nanos, Refused, Reject, SECOND};
 use crate::normalize::{Blind, Normalizer, Report, Times};
 use admit::{Gate, Permit};
 use answer::Partial;
@@ -45,6 +45,10 @@ pub const OTLP_DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
 
 /// How far ahead of us a span may end.
 const AHEAD_MAX: Nanos = 5 * 60 * SECOND;
+/// How long a request waits until the log takes more before it is tried again …
+const WAIT: Duration = Duration::from_millis(10);
+/// … and how often: after half a second the client is told to come back.
+const WAITS_MAX: u32 = 50;
 /// Batches that are kept for reuse, and how much memory one of them may keep.
 const POOL_BATCHES_MAX: usize = 32;
 const POOL_BATCH_BYTES_MAX: usize = 1 << 20;
@@ -213,7 +217,7 @@ impl Receiver {
         let outgoing = self.prepare(signal, parcel, permit)?;
         let append = async {
             if !batch.is_empty() {
-                self.log.append(now, Body::Batch(batch.payload())).await?;
+                self.append(now, batch).await?;
                 normalizer.durable(batch);
             }
             Ok::<_, Denied>(())
@@ -230,6 +234,19 @@ impl Receiver {
             Some(theirs) => own.and_downstream(theirs, report.received),
             None => own,
         })
+    }
+
+    /// Appends a batch. While too much waits the client waits too: an answer a little later costs
+    /// less than the same request once more, and the bytes in flight bound how many wait.
+    async fn append(&self, now: Nanos, batch: &Batch) -> Result<(), Denied> {
+        let mut waits = 0;
+        loop {
+            match self.log.append(now, Body::Batch(batch.payload())).await {
+                Err(Refused::Busy) if waits < WAITS_MAX => waits += 1,
+                answer => return answer.map(drop).map_err(Denied::from),
+            }
+            Box::pin(tokio::time::sleep(WAIT)).await;
+        }
     }
 
     /// Data points are of no use here: downstream answers for them, when it gets them.
