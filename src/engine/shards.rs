@@ -58,6 +58,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         self.parts[Self::place(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
     }
 
+    /// Reads something of some values one right after the other: the waits for memory overlap, and
+    /// what is done with them next finds them near.
+    #[inline]
+    pub fn glance(&self, keys: impl Iterator<Item = K>, read: impl Fn(&V) -> u64) {
+        let seen = keys.map(|key| self.get(&key).map_or(0, &read));
+        std::hint::black_box(seen.fold(0, |all, one| all ^ one));
+    }
+
     /// Whether a key is there.
     pub fn contains_key(&self, key: &K) -> bool {
         self.get(key).is_some()

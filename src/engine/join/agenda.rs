@@ -29,6 +29,12 @@ impl Agenda {
         slot.sorted = false;
     }
 
+    /// Some of those whose turn comes next, whether they hold or not.
+    pub fn upcoming(&self, count: usize) -> impl Iterator<Item = TraceId> {
+        let rows = self.slots.values().next().filter(|slot| slot.sorted).map(|slot| &slot.rows);
+        rows.into_iter().flat_map(move |rows| rows.iter().rev().take(count)).map(|row| row.1)
+    }
+
     /// Takes out the earliest row that holds, when it is no later than `until`.
     pub fn pop(
         &mut self,

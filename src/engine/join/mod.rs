@@ -6,6 +6,7 @@
 mod agenda;
 mod explain;
 pub mod facts;
+mod held;
 mod intake;
 mod kinds;
 pub mod memo;
@@ -30,6 +31,7 @@ use super::spare::Spare;
 use crate::model::{Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
 use agenda::Agenda;
 use facts::{Census, Resolution, Tools};
+use held::Held;
 use kinds::Kinds;
 use memo::Memo;
 use packed::{Packed, pack, unpack};
@@ -42,10 +44,6 @@ use trace::Trace;
 
 /// Estimated bytes of a response id of another partition's trace.
 const ALIAS_BYTES: u64 = 48;
-/// Estimated bytes of a row that leads from a response id to a trace in memory.
-const RESPONSE_BYTES: u64 = 16;
-/// Estimated bytes of a trace beside its packed ones: its place in the map, rows of the agendas.
-const HELD_BYTES: u64 = 176;
 
 /// All traces that may still change.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
@@ -88,32 +86,6 @@ pub struct Join {
     /// Where calls of response ids are that this entry asked for.
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
-}
-
-/// A trace in memory, packed: most are complete when they come and are never looked at again.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Held {
-    newest: Nanos,
-    due: Nanos,
-    part: crate::model::shelf::Part,
-    parked: bool,
-    assigned: bool,
-    scored: bool,
-    bytes: Packed,
-}
-
-impl Held {
-    fn bytes(&self) -> u64 {
-        HELD_BYTES + self.bytes.0.len() as u64 + self.responses() as u64 * RESPONSE_BYTES
-    }
-
-    fn responses(&self) -> usize {
-        packed::responses(&self.bytes.0).len()
-    }
-
-    fn has(&self, response: UnitHash) -> bool {
-        packed::responses(&self.bytes.0).any(|own| own == response)
-    }
 }
 
 /// Counts that only grow.
@@ -410,6 +382,7 @@ impl Join {
             parked: trace.is_parked(),
             assigned: !trace.assignments.is_empty(),
             scored: !trace.scores.is_empty(),
+            answers: packed::responses(&self.packing).len().min(u8::MAX.into()) as u8,
             bytes: Packed(self.packing.as_slice().into()),
         };
         if held.newest != was.0 {

@@ -4,7 +4,7 @@
 //! those of traces that went are skipped, and fall away when all are looked through again.
 //! No state: what is found follows from the traces alone.
 
-use super::Held;
+use super::held::Held;
 use super::packed::responses;
 use crate::engine::shards::{Shards, spread};
 use crate::model::{TraceId, UnitHash};
@@ -135,7 +135,7 @@ mod tests {
     fn held(responses: &BTreeSet<UnitHash>) -> Held {
         let mut bytes = vec![responses.len() as u8];
         responses.iter().for_each(|response| bytes.extend(response.0.to_le_bytes()));
-        Held { bytes: Packed(bytes.into()), ..Held::default() }
+        Held { answers: u8::MAX, bytes: Packed(bytes.into()), ..Held::default() }
     }
 
     #[derive(Clone, Debug)]

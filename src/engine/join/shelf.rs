@@ -21,6 +21,9 @@ use std::ops::Range;
 /// Bytes that a record takes on disk beside its own: key, part, length, filter.
 const RECORD_BYTES: u64 = 22;
 
+/// Traces that are looked at together before they go.
+const GLANCE: usize = 32;
+
 /// Why sealed traces are visited.
 #[derive(Clone, Debug)]
 pub enum Walk {
@@ -166,6 +169,9 @@ impl Join {
         let (mut ids, mut old, mut left) = (Vec::new(), Vec::new(), self.bytes());
         // The last one stays: what comes next may belong to it.
         while self.traces.len() > ids.len() + old.len() + 1 {
+            if left > goal && ids.len() % GLANCE == 0 {
+                self.traces.glance(self.by_end.upcoming(GLANCE), |held| held.newest);
+            }
             let until = if left > goal { Nanos::MAX } else { horizon.saturating_sub(1) };
             let Join { by_end, traces, .. } = self;
             let holds = |at, id| traces.get(&id).is_some_and(|held: &Held| held.newest == at);
@@ -201,7 +207,11 @@ impl Join {
         self.end_waits(&ids, now, context, dictionary, changes);
         let (mut records, mut found) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
-        for id in ids {
+        for (at, id) in ids.iter().copied().enumerate() {
+            if at % GLANCE == 0 {
+                let next = ids[at..].iter().copied().take(GLANCE);
+                self.traces.glance(next, |held| held.bytes.0.first().copied().map_or(0, u64::from));
+            }
             let Some(held) = self.take_out(id) else { continue };
             newest = newest.max(held.newest);
             if held.scored || held.assigned && !context.score_metrics().is_empty() {
