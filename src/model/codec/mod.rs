@@ -47,6 +47,25 @@ impl Observation {
     }
 }
 
+impl Call {
+    /// Its numbers in the order in which they are written, in the log as in sealed traces.
+    #[inline]
+    pub fn numbers(&self) -> [Option<u64>; 9] {
+        let tokens = &self.tokens;
+        [
+            tokens.input,
+            tokens.output,
+            tokens.cached,
+            tokens.cache_written,
+            tokens.reasoning,
+            self.cost_nano,
+            self.first_token_us,
+            self.seed.map(zigzag),
+            self.sampled_ppm.map(u64::from),
+        ]
+    }
+}
+
 impl Score {
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -143,22 +143,10 @@ impl Writer {
             call.operation as u8 | u8::from(call.streaming) << 4,
             call.finish.0 | u8::from(call.tokens.estimated) << 7,
         ]);
-        let tokens = &call.tokens;
-        let numbers = [
-            tokens.input,
-            tokens.output,
-            tokens.cached,
-            tokens.cache_written,
-            tokens.reasoning,
-            call.cost_nano,
-            call.first_token_us,
-            call.seed.map(zigzag),
-            call.sampled_ppm.map(u64::from),
-        ];
         let [a, b, c, d] = listed(&call.units);
         let response = call.response.map(|hash| hash.0);
         let hashes = [super::nonzero(call.error.0), a, b, c, d, response];
-        room.mixed(numbers, hashes, super::nonzero(call.input.0));
+        room.mixed(call.numbers(), hashes, super::nonzero(call.input.0));
         room.append_to(out);
     }
 

@@ -5,7 +5,7 @@ use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
 use crate::model::codec::Room;
 use crate::model::observation::Grader;
 use crate::model::varint::{self, zigzag};
-use crate::model::{Assignment, Call, Score, SpanId, Sym, Target, Units};
+use crate::model::{Assignment, Score, SpanId, Sym, Target, Units};
 
 /// Packs a trace.
 pub fn pack(trace: &Trace, atoms: &mut Atoms, out: &mut Vec<u8>) {
@@ -156,7 +156,7 @@ impl<'a> Pack<'a> {
             self.sym(room, call.error);
             self.sym(room, call.input);
         }
-        options(room, numbers(call), []);
+        options(room, call.numbers(), []);
         if same & SAME_UNITS == 0 {
             options(room, [], hashes(&call.units));
         }
@@ -242,22 +242,6 @@ fn same_words(one: &Assignment, other: &Assignment) -> bool {
 
 fn flag(is: bool, bit: u8) -> u8 {
     if is { bit } else { 0 }
-}
-
-#[inline]
-fn numbers(call: &Call) -> [Option<u64>; 9] {
-    let tokens = &call.tokens;
-    [
-        tokens.input,
-        tokens.output,
-        tokens.cached,
-        tokens.cache_written,
-        tokens.reasoning,
-        call.cost_nano,
-        call.first_token_us,
-        call.seed.map(zigzag),
-        call.sampled_ppm.map(u64::from),
-    ]
 }
 
 /// A mask of what is there, then that: numbers short, hashes as words.
