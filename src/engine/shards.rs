@@ -81,13 +81,21 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         Arc::make_mut(part).find_mut(hash, |row| row.0 == *key).map(|row| &mut row.1)
     }
 
+    /// Where a key is or goes, and how many rows there are.
+    #[inline]
+    fn slot(&mut self, key: &K) -> (Entry<'_, (K, V)>, &mut usize) {
+        let hash = self.hash(key);
+        let Shards { parts, hasher, len } = self;
+        let hash_of = |row: &(K, V)| spread(short_of(hasher, &row.0));
+        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
+        sweep(part, hash_of);
+        (part.entry(hash, |row| row.0 == *key, hash_of), len)
+    }
+
     /// The value of a key, made when there is none; and whether it was made.
     pub fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> (&mut V, bool) {
-        let hash = self.hash(&key);
-        let Shards { parts, hasher, len } = self;
-        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
-        sweep(part, |row| spread(short_of(hasher, &row.0)));
-        match part.entry(hash, |row| row.0 == key, |row| spread(short_of(hasher, &row.0))) {
+        let (slot, len) = self.slot(&key);
+        match slot {
             Entry::Occupied(taken) => (&mut taken.into_mut().1, false),
             Entry::Vacant(free) => {
                 *len += 1;
@@ -98,11 +106,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Puts a value in place of the one that was there.
     pub fn insert(&mut self, key: K, value: V) {
-        let hash = self.hash(&key);
-        let Shards { parts, hasher, len } = self;
-        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
-        sweep(part, |row| spread(short_of(hasher, &row.0)));
-        match part.entry(hash, |row| row.0 == key, |row| spread(short_of(hasher, &row.0))) {
+        let (slot, len) = self.slot(&key);
+        match slot {
             Entry::Occupied(mut taken) => taken.get_mut().1 = value,
             Entry::Vacant(free) => {
                 *len += 1;

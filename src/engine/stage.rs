@@ -55,10 +55,12 @@ pub(super) struct Stage {
     observations: Option<Vec<Observation>>,
     /// Where the next observations go.
     room: Vec<Observation>,
-    /// In order.
+    /// For its observations, in order, while there may be more to ask for.
     asked: Vec<Key>,
-    /// All that its observations need was asked for; and all that its changes need.
-    asked_all: (bool, bool),
+    /// All that its observations need was asked for.
+    asked_traces: bool,
+    /// All that its changes need was asked for.
+    asked_units: bool,
     changes: Vec<Change>,
     sweeps: VecDeque<Sweep>,
     forgotten: bool,
@@ -73,10 +75,7 @@ impl Stage {
         self.room.shrink_to(ROOM_MAX);
         self.changes.clear();
         self.changes.shrink_to(ROOM_MAX);
-        self.asked.clear();
-        self.asked.shrink_to(ROOM_MAX);
-        let Stage { room, changes, asked, .. } = self;
-        Stage { room, changes, asked, ..Stage::default() }
+        Stage { room: self.room, changes: self.changes, ..Stage::default() }
     }
 }
 
@@ -159,13 +158,17 @@ impl Engine {
 
     fn join_observations(&mut self, stage: &mut Stage, now: Nanos) -> Option<Need> {
         let observations = stage.observations.take()?;
-        if !stage.asked_all.0 {
+        if !stage.asked_traces {
             let keys = self.join.needed(&observations, &stage.asked);
             // Only a response id may lead to something else to ask for.
-            stage.asked_all.0 = !keys.iter().any(|key| matches!(key, Key::Response(_)));
+            stage.asked_traces = !keys.iter().any(|key| matches!(key, Key::Response(_)));
+            if !stage.asked_traces {
+                stage.asked.extend(&keys);
+                stage.asked.sort_unstable();
+            }
             if !keys.is_empty() {
                 stage.observations = Some(observations);
-                return Some(self.ask(stage, keys));
+                return Some(self.ask(keys));
             }
         }
         let Engine { context, dictionary, join, .. } = self;
@@ -177,24 +180,22 @@ impl Engine {
     }
 
     fn add_up(&mut self, stage: &mut Stage) -> Option<Need> {
-        if !stage.asked_all.1 {
+        if !stage.asked_units {
             let keys = self.tally.needed(&stage.changes, &self.context.settings.limits);
-            stage.asked_all.1 = true;
+            stage.asked_units = true;
             if !keys.is_empty() {
-                return Some(self.ask(stage, keys));
+                return Some(self.ask(keys));
             }
         }
         let Engine { context, tally, .. } = self;
         let limits = &context.settings.limits;
         tally.apply_all(&stage.changes, limits);
         stage.changes.clear();
-        stage.asked_all.1 = false;
+        stage.asked_units = false;
         None
     }
 
-    fn ask(&self, stage: &mut Stage, keys: Vec<Key>) -> Need {
-        stage.asked.extend(&keys);
-        stage.asked.sort_unstable();
+    fn ask(&self, keys: Vec<Key>) -> Need {
         Need::Keys { keys, oldest: self.join.parts().oldest() }
     }
 

@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// How many response ids its calls have.
-    pub fn responses(&self) -> usize {
+    fn responses(&self) -> usize {
         match self.answers {
             u8::MAX => responses(&self.bytes.0).len(),
             few => few.into(),

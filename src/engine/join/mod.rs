@@ -81,8 +81,6 @@ pub struct Join {
     /// Where calls of response ids are in memory.
     #[serde(skip)]
     responses: Spare<Responses>,
-    /// How many response ids the calls in memory have.
-    live_responses: usize,
     /// Where calls of response ids are that this entry asked for.
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
@@ -326,7 +324,6 @@ impl Join {
     fn take_out(&mut self, id: TraceId) -> Option<Held> {
         let held = self.traces.remove(&id)?;
         self.bytes -= held.bytes();
-        self.live_responses -= held.responses();
         Some(held)
     }
 
@@ -392,7 +389,6 @@ impl Join {
             self.due.push(held.due, *id);
         }
         self.bytes += held.bytes();
-        self.live_responses += held.responses();
         self.traces.insert(*id, held);
     }
 

@@ -20,7 +20,8 @@ const NOTED_KEPT_MAX: usize = 4_096;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Responses {
-    built: bool,
+    /// How many rows there were when all traces were looked through; none before that.
+    built: Option<usize>,
     rows: HashTable<Row>,
     /// What found its row taken: several traces with one response id, or ids that look alike.
     more: BTreeSet<(UnitHash, TraceId)>,
@@ -49,7 +50,7 @@ impl Responses {
     /// The least trace with a call of this response id, in the entry that is under way or in
     /// memory.
     pub fn find(&mut self, response: UnitHash, traces: &Shards<TraceId, Held>) -> Option<TraceId> {
-        if !self.built {
+        if self.built.is_none() {
             self.build(traces);
         }
         let holds = |id: &TraceId| traces.get(id).is_some_and(|held| held.has(response));
@@ -88,16 +89,16 @@ impl Responses {
         None
     }
 
-    /// Ends an entry: its traces are in memory now, which have `live` response ids in all.
-    pub fn end_entry(&mut self, traces: &Shards<TraceId, Held>, live: usize) {
-        if self.built {
+    /// Ends an entry: its traces are in memory now.
+    pub fn end_entry(&mut self, traces: &Shards<TraceId, Held>) {
+        if let Some(built) = self.built {
             for at in 0..self.noted.len() {
                 let (response, trace) = self.noted[at];
                 self.add(response, trace, traces);
             }
-        }
-        if self.rows.len() + self.more.len() > 2 * live + GONE_MIN {
-            (self.built, self.rows, self.more) = Default::default();
+            if self.len() > 2 * built + GONE_MIN {
+                (self.built, self.rows, self.more) = Default::default();
+            }
         }
         self.noted.clear();
         self.noted.shrink_to(NOTED_KEPT_MAX);
@@ -110,7 +111,11 @@ impl Responses {
         for (id, held) in traces.iter() {
             responses(&held.bytes.0).for_each(|response| self.add(response, *id, traces));
         }
-        self.built = true;
+        self.built = Some(self.len());
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len() + self.more.len()
     }
 
     fn add(&mut self, response: UnitHash, id: TraceId, traces: &Shards<TraceId, Held>) {
@@ -192,7 +197,7 @@ mod tests {
                     }
                     Step::End | Step::Forget => {
                         plain.iter().for_each(|(id, all)| traces.insert(*id, held(all)));
-                        index.end_entry(&traces, 1 << 20);
+                        index.end_entry(&traces);
                         if matches!(step, Step::Forget) {
                             index = Responses::default();
                         }
@@ -210,7 +215,7 @@ mod tests {
             let (id, response) = (TraceId(number.into()), UnitHash(number << 8));
             traces.insert(id, held(&BTreeSet::from([response])));
             index.note(response, id);
-            index.end_entry(&traces, 1);
+            index.end_entry(&traces);
             assert_eq!(index.find(response, &traces), Some(id));
             traces.remove(&id);
             assert!(index.rows.len() <= GONE_MIN + 3);

@@ -151,7 +151,7 @@ impl Join {
     /// Forgets what was asked for, at the end of an entry.
     pub fn end_entry(&mut self) {
         self.found.clear();
-        self.responses.end_entry(&self.traces, self.live_responses);
+        self.responses.end_entry(&self.traces);
     }
 
     /// Lets go of traces beyond the horizon, and seals the oldest ones when memory is short.
@@ -169,7 +169,7 @@ impl Join {
         let (mut ids, mut old, mut left) = (Vec::new(), Vec::new(), self.bytes());
         // The last one stays: what comes next may belong to it.
         while self.traces.len() > ids.len() + old.len() + 1 {
-            if left > goal && ids.len() % GLANCE == 0 {
+            if left > goal && (ids.len() + old.len()) % GLANCE == 0 {
                 self.traces.glance(self.by_end.upcoming(GLANCE), |held| held.newest);
             }
             let until = if left > goal { Nanos::MAX } else { horizon.saturating_sub(1) };

@@ -130,13 +130,10 @@ impl Tally {
     /// Looks at all units once, one after the other with nothing in between: the waits for memory
     /// overlap, and adding finds them near.
     fn glance(&self, changes: &[Change]) {
-        let mut seen = 0;
-        for change in changes {
-            if let Change::Add(fact) | Change::Take(fact) = change {
-                seen ^= self.register.glance(fact.run.experiment, fact.unit);
-            }
-        }
-        std::hint::black_box(seen);
+        self.register.glance(changes.iter().filter_map(|change| match change {
+            Change::Add(fact) | Change::Take(fact) => Some((fact.run.experiment, fact.unit)),
+            Change::Expose(_) | Change::Forward(..) => None,
+        }));
     }
 
     /// Units that have to be read before these changes can be applied, or are nowhere.

@@ -62,6 +62,12 @@ impl Told {
     }
 }
 
+/// Adds a place. Two or three are usual, so there is room for no more than there are.
+pub fn add(places: &mut Places, place: Place) {
+    places.reserve_exact(1);
+    places.push(place);
+}
+
 /// One more or one less sighting at a place; −1 when it was the last one.
 pub fn recount(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
     if sign > 0 {

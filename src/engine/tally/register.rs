@@ -4,7 +4,7 @@
 //! counts rest on none of them.
 
 use super::buckets::{Buckets, bucket_of};
-use super::place::{Place, Places, Sighting, Told, recount};
+use super::place::{Place, Places, Sighting, Told, add, recount};
 use super::summary::{Summary, runs_of, summary};
 use crate::engine::fact::{ArmKey, Draw, RunKey};
 use crate::engine::shards::Shards;
@@ -94,8 +94,7 @@ impl Register {
             None if sign > 0 => {
                 let Sighting { what, at: first, draw, .. } = *seen;
                 let (covariate, exposed) = (Told::of(seen.covariate), false);
-                places.reserve_exact(1);
-                places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
+                add(places, Place { run, what, count: 1, first, draw, covariate, exposed });
                 1
             }
             None => 0,
@@ -125,11 +124,10 @@ impl Register {
         change
     }
 
-    /// Something of a unit, read from where it is.
+    /// Reads something of some units, see [`Shards::glance`].
     #[inline]
-    pub fn glance(&self, experiment: Sym, unit: UnitHash) -> u32 {
-        let known = self.units.get(&(experiment, unit));
-        known.and_then(|unit| unit.places.first()).map_or(0, |place| place.count)
+    pub fn glance(&self, units: impl Iterator<Item = (Sym, UnitHash)>) {
+        self.units.glance(units, |unit| unit.places.first().map_or(0, |place| place.count.into()));
     }
 
     fn respread(&mut self, what: Sym, before: Vec<u32>, after: Vec<u32>) {
@@ -159,8 +157,7 @@ impl Register {
                 self.bytes += PLACE_BYTES + if places.is_empty() { UNIT_BYTES } else { 0 };
                 let what = Sym::NONE;
                 let (covariate, exposed) = (Told::of(None), true);
-                places.reserve_exact(1);
-                places.push(Place { run, what, count: 1, first, draw, covariate, exposed });
+                add(places, Place { run, what, count: 1, first, draw, covariate, exposed });
             }
         }
         let after = summary(places, &self.runs);

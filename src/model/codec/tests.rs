@@ -136,6 +136,20 @@ fn sets_and_assignments_come_back() {
     assert_eq!(read.expect("readable"), list);
 }
 
+#[test]
+fn a_full_call_is_within_its_size() {
+    let mut bytes = Vec::new();
+    Observation::Call(Call {
+        duration: 400_000_000,
+        tokens: Tokens { input: Some(1200), output: Some(300), ..Tokens::default() },
+        units: Units { user: Some(UnitHash(u64::MAX)), ..Units::default() },
+        response: Some(UnitHash(u64::MAX)),
+        ..Call::default()
+    })
+    .encode(&mut bytes);
+    assert!(bytes.len() <= 100, "{} bytes", bytes.len());
+}
+
 /// What version 0.1 wrote before there was a [`Writer`].
 const OLD: [&str; 4] = [
     concat!(

@@ -105,8 +105,10 @@ fn assignment() -> impl Strategy<Value = Assignment> {
     let unit = prop_oneof![hash(), Just(Some(USER))];
     let time = prop_oneof![Just(50), any::<u64>()];
     let ppm = prop_oneof![Just(None), any::<u32>().prop_map(Some)];
-    (0u8..3, any::<[u64; 3]>(), unit, ppm, time).prop_map(
-        |(source, n, unit, assigned_ppm, time)| Assignment {
+    let source = prop_oneof![0u8..3, 0u8..8];
+    let service = prop_oneof![0u64..2, any::<u64>()];
+    (source, any::<[u64; 3]>(), unit, ppm, time, service).prop_map(
+        |(source, n, unit, assigned_ppm, time, service)| Assignment {
             trace: Some(TraceId(77)),
             span: SpanId(n[0] % 9),
             experiment: Sym(n[1] % 3),
@@ -115,7 +117,7 @@ fn assignment() -> impl Strategy<Value = Assignment> {
             source: Source::from_u8(source).expect("source"),
             time,
             assigned_ppm,
-            service: Sym(n[1] % 2),
+            service: Sym(service),
         },
     )
 }
