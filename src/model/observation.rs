@@ -406,6 +406,13 @@ impl Units {
         }
     }
 
+    /// Their hashes, in the order in which they are written.
+    #[inline]
+    pub fn hashes(&self) -> [Option<u64>; 4] {
+        let Units { explicit, user, session, conversation } = self;
+        [explicit, user, session, conversation].map(|unit| unit.map(|hash| hash.0))
+    }
+
     /// Whether there is none at all.
     pub fn is_empty(self) -> bool {
         self == Units::default()

@@ -11,7 +11,7 @@ mod tests;
 
 pub use near::Writer;
 pub use reader::Reader;
-pub use room::Room;
+pub use room::{Room, flag};
 
 use super::observation::*;
 use super::varint::{put as put_varint, zigzag};
@@ -82,16 +82,19 @@ impl Score {
         room.put(self.name.0.to_le_bytes());
         room.put(self.id.to_le_bytes());
         room.put(self.time.to_le_bytes());
-        room.options([
-            self.value_micro.map(zigzag),
-            nonzero(self.label.0),
-            nonzero(self.grader.name.0),
-            nonzero(self.grader.version.0),
-            nonzero(self.grader.model.0),
-            nonzero(self.annotator.0),
-            self.picked_ppm.map(u64::from),
-            None,
-        ]);
+        room.options(
+            [
+                self.value_micro.map(zigzag),
+                nonzero(self.label.0),
+                nonzero(self.grader.name.0),
+                nonzero(self.grader.version.0),
+                nonzero(self.grader.model.0),
+                nonzero(self.annotator.0),
+                self.picked_ppm.map(u64::from),
+                None,
+            ],
+            [],
+        );
         room.append_to(out);
     }
 }

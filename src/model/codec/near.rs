@@ -1,13 +1,13 @@
 //! Calls, facets, links and assignments as what differs from the observation before: spans of a
 //! trace come one after the other, those of a service name the same few sets and arms, and an
 //! assignment mostly stands on the span of its call. Hashes are words, as they have no short
-//! ones. Writer and reader go by the same few values; a writer says
-//! when it begins, so what several wrote may stand in one batch.
+//! ones. Writer and reader go by the same few values; a writer says when it begins, so what
+//! several wrote may stand in one batch.
 
 use super::super::id::{SetId, SpanId, Sym};
 use super::super::observation::*;
 use super::super::varint::zigzag;
-use super::Room;
+use super::{Room, flag};
 
 /// A writer begins: nothing came before. Of spans and of assignments.
 pub(super) const FRESH: u8 = 128;
@@ -111,11 +111,6 @@ impl Near {
     }
 }
 
-/// The four units in the order of their codes.
-pub(super) fn listed(units: &Units) -> [Option<u64>; 4] {
-    [units.explicit, units.user, units.session, units.conversation].map(|unit| unit.map(|u| u.0))
-}
-
 // === impl Writer ===
 
 impl Writer {
@@ -143,10 +138,10 @@ impl Writer {
             call.operation as u8 | u8::from(call.streaming) << 4,
             call.finish.0 | u8::from(call.tokens.estimated) << 7,
         ]);
-        let [a, b, c, d] = listed(&call.units);
+        let [a, b, c, d] = call.units.hashes();
         let response = call.response.map(|hash| hash.0);
-        let hashes = [super::nonzero(call.error.0), a, b, c, d, response];
-        room.mixed(call.numbers(), hashes, super::nonzero(call.input.0));
+        let (error, input) = (super::nonzero(call.error.0), super::nonzero(call.input.0));
+        room.mixed(call.numbers(), [error, a, b, c, d, response, input]);
         room.append_to(out);
     }
 
@@ -155,9 +150,9 @@ impl Writer {
         self.place(&mut room, &facets.place, facets.set);
         self.near.stand(facets.place, facets.units);
         room.put([facets.role as u8, facets.finish.0]);
-        let [a, b, c, d] = listed(&facets.units);
+        let [a, b, c, d] = facets.units.hashes();
         let response = facets.response.map(|hash| hash.0);
-        room.mixed([facets.seed.map(zigzag)], [a, b, c, d], response);
+        room.mixed([facets.seed.map(zigzag)], [a, b, c, d, response]);
         room.append_to(out);
     }
 
@@ -214,7 +209,7 @@ impl Writer {
     /// How the unit of an assignment is written.
     fn unit(&self, told: &Assignment) -> u8 {
         let Some(unit) = told.unit else { return NONE };
-        let at = listed(&self.near.units).iter().position(|own| *own == Some(unit.0));
+        let at = self.near.units.hashes().iter().position(|own| *own == Some(unit.0));
         at.map_or(WRITTEN, |at| RECENT + at as u8)
     }
 
@@ -245,10 +240,6 @@ impl Writer {
             room.put(set.0.to_le_bytes());
         }
     }
-}
-
-fn flag(is: bool, bit: u8) -> u8 {
-    if is { bit } else { 0 }
 }
 
 fn parent_code(before: Option<Place>, parent: SpanId) -> u8 {

@@ -59,7 +59,7 @@ impl Reader<'_> {
     pub(super) fn near_facets(&mut self) -> Read<Facets> {
         let (place, set) = self.near_place()?;
         let [role, finish] = *self.array()?;
-        let ([seed], own, response) = self.mixed::<1, 4>()?;
+        let ([seed], [own @ .., response]) = self.mixed::<1, 5>()?;
         let units = units(own);
         self.near.stand(place, units);
         Ok(Facets {
@@ -196,13 +196,12 @@ impl Reader<'_> {
                 *hash = Some(self.u64()?);
             }
         }
-        let last = if is(N + H) { Some(self.u64()?) } else { None };
-        Ok((numbers, hashes, last))
+        Ok((numbers, hashes))
     }
 }
 
-/// Short numbers, hashes, and one hash more.
-type Mixed<const N: usize, const H: usize> = ([Option<u64>; N], [Option<u64>; H], Option<u64>);
+/// Short numbers, and hashes.
+type Mixed<const N: usize, const H: usize> = ([Option<u64>; N], [Option<u64>; H]);
 
 fn units([explicit, user, session, conversation]: [Option<u64>; 4]) -> Units {
     let hash = |unit: Option<u64>| unit.map(UnitHash);

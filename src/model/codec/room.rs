@@ -53,29 +53,36 @@ impl Room {
         self.put(place.end.to_le_bytes());
     }
 
-    /// A mask of which are present, then those.
+    /// A mask of which are present, then those: numbers short, hashes as words.
     #[inline]
-    pub fn options<const N: usize>(&mut self, values: [Option<u64>; N]) {
-        let bit = |at: usize| u64::from(values[at].is_some()) << at;
-        self.varint((0..N).fold(0, |mask, at| mask | bit(at)));
-        values.into_iter().flatten().for_each(|value| self.varint(value));
+    pub fn options<const N: usize, const H: usize>(
+        &mut self,
+        numbers: [Option<u64>; N],
+        hashes: [Option<u64>; H],
+    ) {
+        self.varint(present(&numbers, &hashes));
+        self.values(numbers, hashes);
     }
 
-    /// A mask of which are present, then those: numbers short, hashes as words.
+    /// The same with a mask of two bytes, for many.
     #[inline]
     pub fn mixed<const N: usize, const H: usize>(
         &mut self,
         numbers: [Option<u64>; N],
         hashes: [Option<u64>; H],
-        last: Option<u64>,
     ) {
-        let bit = |is: bool, at: usize| u16::from(is) << at;
-        let mask = (0..N).fold(0, |mask, at| mask | bit(numbers[at].is_some(), at));
-        let mask = (0..H).fold(mask, |mask, at| mask | bit(hashes[at].is_some(), N + at));
-        self.put((mask | bit(last.is_some(), N + H)).to_le_bytes());
+        self.put((present(&numbers, &hashes) as u16).to_le_bytes());
+        self.values(numbers, hashes);
+    }
+
+    #[inline]
+    fn values<const N: usize, const H: usize>(
+        &mut self,
+        numbers: [Option<u64>; N],
+        hashes: [Option<u64>; H],
+    ) {
         numbers.into_iter().flatten().for_each(|value| self.varint(value));
-        let hashes = hashes.into_iter().chain([last]).flatten();
-        hashes.for_each(|value| self.put(value.to_le_bytes()));
+        hashes.into_iter().flatten().for_each(|value| self.put(value.to_le_bytes()));
     }
 
     /// Appends it, and is empty again.
@@ -90,4 +97,21 @@ impl Room {
     pub fn append_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.bytes[..self.length]);
     }
+}
+
+/// A bit for each that is there, numbers first.
+#[inline]
+fn present<const N: usize, const H: usize>(
+    numbers: &[Option<u64>; N],
+    hashes: &[Option<u64>; H],
+) -> u64 {
+    let bit = |is: bool, at: usize| u64::from(is) << at;
+    let mask = (0..N).fold(0, |mask, at| mask | bit(numbers[at].is_some(), at));
+    (0..H).fold(mask, |mask, at| mask | bit(hashes[at].is_some(), N + at))
+}
+
+/// A bit when something is so.
+#[inline]
+pub fn flag(is: bool, bit: u8) -> u8 {
+    if is { bit } else { 0 }
 }

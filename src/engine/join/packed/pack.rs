@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::engine::join::trace::{Candidate, Content, Node, NodeKind, Trace};
-use crate::model::codec::Room;
+use crate::model::codec::{Room, flag};
 use crate::model::observation::Grader;
 use crate::model::varint::{self, zigzag};
-use crate::model::{Assignment, Score, SpanId, Sym, Target, Units};
+use crate::model::{Assignment, Score, SpanId, Sym, Target};
 
 /// Packs a trace.
 pub fn pack(trace: &Trace, atoms: &mut Atoms, out: &mut Vec<u8>) {
@@ -115,9 +115,9 @@ impl<'a> Pack<'a> {
                 let facets = &trace.facets[place as usize];
                 room.put([facets.role as u8, facets.finish.0]);
                 self.atom(room, facets.set.0);
-                let [a, b, c, d] = hashes(&facets.units);
+                let [a, b, c, d] = facets.units.hashes();
                 let response = facets.response.map(|hash| hash.0);
-                options(room, [facets.seed.map(zigzag)], [a, b, c, d, response]);
+                room.options([facets.seed.map(zigzag)], [a, b, c, d, response]);
             }
             NodeKind::Call(place) => self.candidate(room, node, &trace.calls[place as usize]),
         }
@@ -156,9 +156,9 @@ impl<'a> Pack<'a> {
             self.sym(room, call.error);
             self.sym(room, call.input);
         }
-        options(room, call.numbers(), []);
+        room.options(call.numbers(), []);
         if same & SAME_UNITS == 0 {
-            options(room, [], hashes(&call.units));
+            room.options([], call.units.hashes());
         }
         self.last = Some(candidate);
     }
@@ -169,7 +169,7 @@ impl<'a> Pack<'a> {
         room.put([content.finish]);
         let [a, b, c, d] = content.units.map(|unit| unit.map(|hash| hash.0));
         let response = content.response.map(|hash| hash.0);
-        options(room, [content.seed.map(zigzag)], [a, b, c, d, response]);
+        room.options([content.seed.map(zigzag)], [a, b, c, d, response]);
     }
 
     #[inline]
@@ -190,7 +190,7 @@ impl<'a> Pack<'a> {
             let users = unit.is_some() && unit == self.trace.first_user().map(|hash| hash.0);
             room.put([u8::from(users)]);
             let ppm = told.assigned_ppm.map(u64::from);
-            options(room, [ppm], [unit.filter(|_| !users)]);
+            room.options([ppm], [unit.filter(|_| !users)]);
         }
         self.told = Some(told);
     }
@@ -214,7 +214,7 @@ impl<'a> Pack<'a> {
         }
         room.put(score.id.to_le_bytes());
         self.time(room, score.time);
-        options(room, [score.value_micro.map(zigzag), score.picked_ppm.map(u64::from)], []);
+        room.options([score.value_micro.map(zigzag), score.picked_ppm.map(u64::from)], []);
     }
 }
 
@@ -238,27 +238,4 @@ fn same_words(one: &Assignment, other: &Assignment) -> bool {
             other.unit,
             other.assigned_ppm,
         )
-}
-
-fn flag(is: bool, bit: u8) -> u8 {
-    if is { bit } else { 0 }
-}
-
-/// A mask of what is there, then that: numbers short, hashes as words.
-#[inline]
-fn options<const N: usize, const H: usize>(
-    room: &mut Room,
-    numbers: [Option<u64>; N],
-    hashes: [Option<u64>; H],
-) {
-    let bit = |is: bool, at: usize| u64::from(is) << at;
-    let mask = (0..N).fold(0, |mask, at| mask | bit(numbers[at].is_some(), at));
-    room.varint((0..H).fold(mask, |mask, at| mask | bit(hashes[at].is_some(), N + at)));
-    numbers.into_iter().flatten().for_each(|value| room.varint(value));
-    hashes.into_iter().flatten().for_each(|value| room.put(value.to_le_bytes()));
-}
-
-#[inline]
-fn hashes(units: &Units) -> [Option<u64>; 4] {
-    [units.explicit, units.user, units.session, units.conversation].map(|u| u.map(|hash| hash.0))
 }
