@@ -6,9 +6,10 @@
 //! maps and recursion; it shares no code with `engine` but the model's types.
 
 use armspan::app::fold::Fold;
+use armspan::engine::changes::Changes;
 use armspan::engine::context::Context;
 use armspan::engine::dictionary::Dictionary;
-use armspan::engine::fact::{Change, Fact};
+use armspan::engine::fact::Fact;
 use armspan::engine::join::Join;
 use armspan::engine::tally::Tally;
 use armspan::engine::tally::run::Run;
@@ -598,18 +599,15 @@ fn partitioned(parts: usize, definitions: &[Observation], batches: &[Vec<Observa
     let place = |id: TraceId| (id.0 >> 64) as usize % parts;
     let mut feed = |to: usize, list: Vec<Observation>, now: Nanos| {
         let (join, dictionary) = &mut joins[to];
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         join.take_all(&list, now, &context, dictionary, &mut changes);
-        for at in 0..changes.len() {
-            if let Change::Forward(id, score) = changes[at] {
-                let (join, dictionary) = &mut joins[place(id)];
-                join.deliver(&[(id, score)], now, &context, dictionary, &mut changes);
-            }
+        for (id, score) in std::mem::take(&mut changes.forwards) {
+            let (join, dictionary) = &mut joins[place(id)];
+            join.deliver(&[(id, score)], now, &context, dictionary, &mut changes);
         }
-        for change in &changes {
-            if let Change::Add(fact) | Change::Take(fact) = change {
-                tallies[bucket(fact) % parts].apply_all(&[*change], &context.settings.limits);
-            }
+        for (fact, sign) in changes.facts() {
+            let one = Changes::one(*fact, sign);
+            tallies[bucket(fact) % parts].apply_all(&one, &context.settings.limits);
         }
     };
     for part in 0..parts {
@@ -721,7 +719,7 @@ proptest! {
             halted.push(BASE + at as u64 * 7 * SECOND, Body::Batch(encode(batch)));
             if at == cut {
                 let bytes = halted.engine.state().expect("state");
-                halted.engine = armspan::engine::Engine::restore(&bytes).expect("restored");
+                halted.engine = armspan::engine::Engine::restore(&bytes).expect("restored").0;
             }
         }
         halted.finish();

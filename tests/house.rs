@@ -140,6 +140,8 @@ fn the_inside_reads_no_clock_file_or_socket() {
             .and_then(|own| floor_of(&FLOORS, &own))
             .is_some_and(|floor| floor <= 3);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        // The trait alone reaches nothing: what is written goes where the outside says.
+        let code = code.replace("use std::io::Write;", "");
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             if inside && OUTSIDE.iter().any(|word| line.contains(word)) {
                 bad.push(format!("{}: {}", path.display(), line.trim()));

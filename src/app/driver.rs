@@ -239,7 +239,7 @@ impl Driver {
         Ok(Task {
             dir: dir.clone(),
             shelf: self.shelf.freeze()?,
-            engine: self.engine.clone(),
+            engine: self.engine.freeze(),
             rest,
             log: self.log.clone(),
             keep: *keep,

@@ -5,13 +5,12 @@ use super::mend;
 use super::record::Recorder;
 use super::state_version;
 use crate::config::Config;
-use crate::engine::{Engine, STATE_VERSION};
+use crate::engine::{Engine, Frozen};
 use crate::log::{self, LocalLog, Tail};
 use crate::model::shelf::ShelfError;
 use crate::model::{Meter, Position};
 use crate::store;
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -94,15 +93,6 @@ fn log_config(config: &Config, accept_loss: bool) -> log::Config {
     }
 }
 
-/// What a snapshot holds: the state, and which tables its sealed traces and units are in.
-#[derive(Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Of the shelf.
-    pub manifest: store::Manifest,
-    /// Of the engine.
-    pub state: Vec<u8>,
-}
-
 /// Engine and shelf that belong together.
 pub struct Restored {
     /// The state.
@@ -118,49 +108,38 @@ impl Restored {
         Ok(Restored { engine: Engine::new(Default::default()), shelf })
     }
 
+    /// From a snapshot: the state, and which tables its sealed traces and units are in.
     fn read(dir: &Path, bytes: &[u8], accept_loss: bool) -> Result<Self> {
-        let snapshot: Snapshot = postcard::from_bytes(bytes).context("it is no snapshot")?;
-        let shelf = store::Sealed::open(dir, &snapshot.manifest, accept_loss)?;
-        Ok(Restored { engine: Engine::restore(&snapshot.state)?, shelf })
+        let (engine, rest) = Engine::restore(bytes).context("it is no snapshot")?;
+        let manifest = postcard::from_bytes(rest).context("its tables are not named")?;
+        let shelf = store::Sealed::open(dir, &manifest, accept_loss)?;
+        Ok(Restored { engine, shelf })
     }
 }
 
 /// Takes a snapshot; the tables it rests on are durable before it. Gives its size in bytes.
 pub fn save(dir: &Path, engine: &Engine, shelf: &mut store::Sealed) -> Result<u64> {
-    let manifest = shelf.freeze()?.sync()?;
-    let bytes = write(dir, engine, &manifest)?;
+    let tables = shelf.freeze()?;
+    let draft = write(dir, engine.freeze())?;
+    let manifest = tables.sync()?;
+    let bytes = finish(draft, &manifest)?;
     shelf.saved(&manifest)?;
     Ok(bytes)
 }
 
-/// Writes a snapshot of what is durable, and gives its size in bytes. The state is not made in
-/// memory: it is counted first, because its length stands before it.
-pub(super) fn write(dir: &Path, engine: &Engine, manifest: &store::Manifest) -> Result<u64> {
-    let state = (STATE_VERSION, engine);
-    let length = postcard::to_io(&state, Counted(0))?.0;
-    // A `Snapshot` as postcard has it.
-    let mut begin = postcard::to_stdvec(manifest)?;
-    begin.extend(postcard::to_stdvec(&length)?);
-    let bytes = begin.len() as u64 + length;
-    store::save_with(dir, &state_version(), engine.position(), &mut |out| {
-        out.write_all(&begin)?;
-        postcard::to_io(&state, out).map(drop).map_err(std::io::Error::other)
-    })?;
-    Ok(bytes)
+/// Writes the state of a snapshot, which is none before it is finished: what it rests on is made
+/// durable in between, when nothing of the state is in memory twice any more.
+pub(super) fn write(dir: &Path, state: Frozen) -> Result<store::Draft> {
+    let (position, mut state) = (state.position(), Some(state));
+    Ok(store::Draft::begin(dir, &state_version(), position, &mut |out| {
+        let written = state.take().map_or(Ok(()), |state| state.write(out));
+        written.map_err(std::io::Error::other)
+    })?)
 }
 
-/// Takes bytes and keeps their number.
-struct Counted(u64);
-
-impl std::io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Makes a snapshot of what was written, with these tables, and gives its size in bytes.
+pub(super) fn finish(draft: store::Draft, tables: &store::Manifest) -> Result<u64> {
+    Ok(draft.finish(&postcard::to_stdvec(tables)?)?)
 }
 
 /// Of the newest snapshot that can be read and whose tables are there; empty when there is none.
@@ -198,13 +177,14 @@ mod tests {
     fn a_snapshot_is_written_as_it_is_read() {
         let dir = tempfile::TempDir::new().expect("dir");
         let mut shelf = Restored::empty(dir.path()).expect("opens").shelf;
-        let manifest = shelf.freeze().and_then(store::Frozen::sync).expect("synced");
         let engine = Engine::new(Default::default());
-        let size = write(dir.path(), &engine, &manifest).expect("written");
-        let state = engine.state().expect("state");
-        let whole = postcard::to_stdvec(&Snapshot { manifest, state }).expect("bytes");
+        let size = save(dir.path(), &engine, &mut shelf).expect("written");
+        let mut whole = engine.state().expect("state");
+        whole.extend(postcard::to_stdvec(&store::Manifest::default()).expect("tables"));
         assert_eq!(size, whole.len() as u64);
         let read = store::newest(dir.path(), &state_version(), |bytes| Ok(bytes.to_vec()));
         assert_eq!(read.expect("read"), Some((0, whole)));
+        let restored = restore(dir.path(), false).expect("restored");
+        assert_eq!(restored.engine.state().expect("state"), engine.state().expect("state"));
     }
 }

@@ -1,10 +1,10 @@
-//! Takes snapshots beside the engine's thread, which only gives a copy of its state: a thread makes
-//! durable what the copy rests on (outbox, then tables), writes it, and trims the log. There is
-//! one at a time.
+//! Takes snapshots beside the engine's thread, which only gives a copy of its state: a thread writes
+//! and forgets the copy, makes durable what it rests on (outbox, then tables), makes a snapshot of
+//! it, and trims the log. There is one at a time.
 
-use super::open::write;
+use super::open::{finish, write};
 use super::record::Rest;
-use crate::engine::Engine;
+use crate::engine;
 use crate::log::{Keep, LocalLog};
 use crate::model::Nanos;
 use crate::store::{Frozen, Manifest};
@@ -17,7 +17,7 @@ pub struct Task {
     /// The data folder.
     pub dir: PathBuf,
     /// The state.
-    pub engine: Engine,
+    pub engine: engine::Frozen,
     /// Its tables.
     pub shelf: Frozen,
     /// Its items.
@@ -74,13 +74,16 @@ impl Saver {
 impl Task {
     fn run(self) -> Saved {
         let Task { dir, engine, shelf, rest, log, keep, keep_bytes_max } = self;
+        let since = engine.log_time().saturating_sub(keep);
+        let draft = write(&dir, engine);
         if let Err(error) = rest.sync() {
             return Saved { rest, rests: false, manifest: Err(error.into()) };
         }
-        let since = engine.log_time().saturating_sub(keep);
-        let manifest = shelf.sync().map_err(anyhow::Error::from);
-        let manifest = manifest.and_then(|of| write(&dir, &engine, &of).map(|_| of));
-        drop(engine);
+        let manifest = draft.and_then(|draft| {
+            let manifest = shelf.sync()?;
+            finish(draft, &manifest)?;
+            Ok(manifest)
+        });
         if manifest.is_ok() {
             let covered = crate::store::covered(&dir, &super::state_version());
             let trimmed = covered

@@ -258,7 +258,7 @@ impl Default for Limits {
         Limits {
             request_bytes_max: Size::mib(20),
             in_flight_bytes_max: Size::mib(32),
-            queue_bytes_max: Size::mib(32),
+            queue_bytes_max: Size::mib(8),
             disk_free_min: Size::mib(256),
             experiments_max: engine.experiments_max,
             arms_max: engine.arms_max,

@@ -173,10 +173,7 @@ impl Context {
     /// The epoch of a call: the last one that was applied when the call was first counted and
     /// began no later than its end.
     pub fn epoch(&self, experiment: Sym, site: Sym, end: Nanos, counted_at: u32) -> u32 {
-        let epochs = self.experiments.get(&experiment).and_then(|state| state.epochs.get(&site));
-        let began =
-            |epoch: &&Epoch| epoch.applied <= counted_at && u64::from(epoch.minute) * MINUTE <= end;
-        epochs.and_then(|list| list.iter().rev().find(began)).map_or(1, |epoch| epoch.epoch)
+        self.experiments.get(&experiment).map_or(1, |state| state.epoch(site, end, counted_at))
     }
 
     /// The last epoch of a site.
@@ -190,18 +187,14 @@ impl Context {
         find(revision).or_else(|| find(requested))
     }
 
-    /// The allocation of an experiment in which something that happened at `at` falls: its
-    /// place in [`ExperimentState::allocations`], 0 when there is none.
+    /// The allocation of an experiment in which something that happened at `at` falls.
     pub fn allocation(&self, experiment: Sym, at: Nanos) -> u32 {
-        let Some(state) = self.experiments.get(&experiment) else { return 0 };
-        let began = |one: &&Allocation| u64::from(one.minute) * MINUTE <= at;
-        state.allocations.iter().take_while(began).count().saturating_sub(1) as u32
+        self.experiments.get(&experiment).map_or(0, |state| state.allocation(at))
     }
 
     /// The planned share of an arm in an allocation.
     pub fn planned(&self, experiment: Sym, allocation: u32, arm: Sym) -> Option<f64> {
-        let state = self.experiments.get(&experiment)?;
-        state.allocations.get(allocation as usize)?.split.get(&arm).copied()
+        self.experiments.get(&experiment)?.planned(allocation, arm)
     }
 
     /// Declared metrics of scores: (metric, evaluation, grader, age at which calls enter).
@@ -236,6 +229,26 @@ impl Definition {
 }
 
 impl ExperimentState {
+    /// The epoch of a call, see [`Context::epoch`].
+    pub fn epoch(&self, site: Sym, end: Nanos, counted_at: u32) -> u32 {
+        let began =
+            |epoch: &&Epoch| epoch.applied <= counted_at && u64::from(epoch.minute) * MINUTE <= end;
+        let last = self.epochs.get(&site).and_then(|list| list.iter().rev().find(began));
+        last.map_or(1, |epoch| epoch.epoch)
+    }
+
+    /// The allocation in which something that happened at `at` falls: its place in
+    /// [`ExperimentState::allocations`], 0 when there is none.
+    pub fn allocation(&self, at: Nanos) -> u32 {
+        let began = |one: &&Allocation| u64::from(one.minute) * MINUTE <= at;
+        self.allocations.iter().take_while(began).count().saturating_sub(1) as u32
+    }
+
+    /// The planned share of an arm in an allocation.
+    pub fn planned(&self, allocation: u32, arm: Sym) -> Option<f64> {
+        self.allocations.get(allocation as usize)?.split.get(&arm).copied()
+    }
+
     /// Notes a planned split. What was seen before the first plan was not planned.
     fn allocate(&mut self, split: &BTreeMap<String, f64>, minute: u32) {
         let split: BTreeMap<Sym, f64> =

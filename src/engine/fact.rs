@@ -3,9 +3,7 @@
 //! it back is adding it with the opposite sign.
 
 use crate::model::observation::Grader;
-use crate::model::{
-    Finish, Nanos, Operation, Score, SetId, SpanId, Sym, TraceId, UnitHash, UnitKind,
-};
+use crate::model::{Finish, Nanos, Operation, SetId, SpanId, Sym, TraceId, UnitHash, UnitKind};
 use serde::{Deserialize, Serialize};
 
 /// One millionth: the scale of weights.
@@ -186,47 +184,4 @@ pub struct Exposure {
     pub at: Nanos,
     /// How it was drawn.
     pub draw: Draw,
-}
-
-/// A fact to add or to take back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// Adds it.
-    Add(Fact),
-    /// Takes it back exactly.
-    Take(Fact),
-    /// Notes an exposure; a repeat changes nothing.
-    Expose(Exposure),
-    /// A score by response id whose trace is in another partition.
-    Forward(TraceId, Score),
-}
-
-/// What turns `old` into `new`: take-backs and additions. Both are sorted, unless there is nothing
-/// to compare: facts are large to move.
-pub fn difference(old: &mut [Fact], new: &mut [Fact], out: &mut Vec<Change>) {
-    if old.is_empty() {
-        return out.extend(new.iter().copied().map(Change::Add));
-    }
-    old.sort_unstable();
-    new.sort_unstable();
-    let (mut at, mut to) = (0, 0);
-    while at < old.len() || to < new.len() {
-        let order = match (old.get(at), new.get(to)) {
-            (Some(old), Some(new)) => old.cmp(new),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            _ => std::cmp::Ordering::Greater,
-        };
-        if order.is_le() {
-            if order.is_lt() {
-                out.push(Change::Take(old[at]));
-            }
-            at += 1;
-        }
-        if order.is_ge() {
-            if order.is_gt() {
-                out.push(Change::Add(new[to]));
-            }
-            to += 1;
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //! The only state there is, changed only by applying entries. No I/O, no clock, no randomness:
 //! the same log gives the same bytes of state.
 
+pub mod changes;
 pub mod context;
 pub mod dictionary;
 pub mod estimate;
@@ -17,22 +18,24 @@ pub mod watch;
 
 use crate::model::delivery::{Event, HOUR, Why};
 use crate::model::{Body, Decision, Entry, Nanos, Position, Settings, Settled, Sym, minute_of};
+use changes::Changes;
 use context::Context;
 use dictionary::Dictionary;
-use fact::Change;
 use join::Join;
 use serde::{Deserialize, Serialize};
 use stage::Stage;
+use std::io::Write;
 use tally::Tally;
 use watch::{Scene, Watch};
 
 pub use stage::{Answers, Need, Sealing};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
-/// All state, and what is in force.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// All state, and what is in force. What serde writes of it is without its large maps, which
+/// [`Frozen::write`] adds.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Engine {
     position: Position,
     log_time: Nanos,
@@ -111,14 +114,8 @@ impl Engine {
     }
 
     /// Delivers scores that were addressed to another partition: here there is only one.
-    fn forward(&mut self, changes: &mut Vec<Change>, now: Nanos) {
-        let scores: Vec<_> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Forward(trace, score) => Some((*trace, *score)),
-                _ => None,
-            })
-            .collect();
+    fn forward(&mut self, changes: &mut Changes, now: Nanos) {
+        let scores = std::mem::take(&mut changes.forwards);
         if !scores.is_empty() {
             let Engine { join, context, dictionary, .. } = self;
             join.deliver(&scores, now, context, dictionary, changes);
@@ -260,20 +257,69 @@ impl Engine {
         self.join.trace(id)
     }
 
-    /// Its state as bytes: equal logs give equal bytes.
-    pub fn state(&self) -> Result<Vec<u8>, postcard::Error> {
-        postcard::to_stdvec(&(STATE_VERSION, self))
+    /// What a snapshot writes.
+    pub fn freeze(&self) -> Frozen {
+        let engine = Engine {
+            context: self.context.clone(),
+            dictionary: self.dictionary.clone(),
+            join: self.join.clone(),
+            tally: self.tally.clone(),
+            watch: self.watch.clone(),
+            stage: Stage::default(),
+            ..*self
+        };
+        Frozen { engine }
     }
 
-    /// From the bytes of [`Engine::state`].
-    pub fn restore(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        let (version, mut engine): (u32, Engine) = postcard::from_bytes(bytes)?;
+    /// Its state as bytes: equal logs give equal bytes.
+    pub fn state(&self) -> Result<Vec<u8>, postcard::Error> {
+        let mut bytes = Vec::new();
+        self.freeze().write(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// From bytes that begin with those of [`Engine::state`]; and what comes after them.
+    pub fn restore(bytes: &[u8]) -> Result<(Self, &[u8]), postcard::Error> {
+        let ((version, mut engine), bytes): ((u32, Engine), _) = postcard::take_from_bytes(bytes)?;
         if version != STATE_VERSION {
             return Err(postcard::Error::SerdeDeCustom);
         }
+        let (traces, bytes) = postcard::take_from_bytes(bytes)?;
+        let (units, bytes) = postcard::take_from_bytes(bytes)?;
+        let (aliases, bytes) = postcard::take_from_bytes(bytes)?;
+        engine.join.put_maps((traces, aliases));
+        engine.tally.put_units(units);
         engine.context.derive();
-        engine.join.derive();
-        Ok(engine)
+        Ok((engine, bytes))
+    }
+}
+
+/// A copy of the state at a position, to be written elsewhere while entries go on: the large maps
+/// are shared with the engine part by part.
+pub struct Frozen {
+    engine: Engine,
+}
+
+impl Frozen {
+    /// The next position to apply.
+    pub fn position(&self) -> Position {
+        self.engine.position
+    }
+
+    /// Log time.
+    pub fn log_time(&self) -> Nanos {
+        self.engine.log_time
+    }
+
+    /// Writes it, and lets go of what is written: equal logs give equal bytes.
+    pub fn write(self, out: &mut dyn Write) -> Result<(), postcard::Error> {
+        let Engine { mut join, mut tally, .. } = self.engine;
+        let (units, (traces, aliases)) = (tally.take_units(), join.take_maps());
+        let rest = Engine { join, tally, ..self.engine };
+        postcard::to_io(&(STATE_VERSION, rest), &mut *out)?;
+        traces.write(out)?;
+        units.write(out)?;
+        aliases.write(out)
     }
 }
 

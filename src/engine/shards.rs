@@ -1,16 +1,50 @@
 //! A large map in parts that are shared until they are changed: cloning the whole costs nothing,
 //! so a snapshot can be written elsewhere while entries go on. What is changed meanwhile is copied
-//! one part at a time. Written in the order of its keys: equal maps give equal bytes.
+//! one part at a time, and a part is let go of as soon as it is written. Written part by part, each
+//! in the order of its keys: equal maps give equal bytes.
 
+use crate::model::{Sym, TraceId, UnitHash};
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::io::Write;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Parts: copying one of a million entries takes well under a millisecond.
-const SHARDS: usize = 128;
+const SHARDS: usize = 1 << SHARD_BITS;
+const SHARD_BITS: u32 = 7;
+/// The odd number next to 2⁶⁴ over the golden ratio: Fibonacci hashing.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What can be a key of a large map.
+pub trait Key: Hash + Eq + Ord + Clone {
+    /// Bits that differ between keys. They say in which part a key is, which has to be the same in
+    /// every process; whoever chooses keys so that all are in one part makes that part large, and
+    /// no more.
+    fn bits(&self) -> u64;
+}
+
+impl Key for TraceId {
+    fn bits(&self) -> u64 {
+        (self.0 >> 64 ^ self.0) as u64
+    }
+}
+
+impl Key for UnitHash {
+    fn bits(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Key for (Sym, UnitHash) {
+    fn bits(&self) -> u64 {
+        self.0.0 ^ self.1.0
+    }
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -29,13 +63,8 @@ impl<K, V> Default for Shards<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
-    /// The hash of a key, from its short one: a place can be named by four bytes.
-    fn hash(&self, key: &K) -> u64 {
-        spread(self.short(key))
-    }
-
-    /// The short hash of a key; other keys may have the same.
+impl<K: Key, V: Clone> Shards<K, V> {
+    /// The short hash of a key, by which its place can be named; other keys may have the same.
     pub fn short(&self, key: &K) -> u32 {
         short_of(&self.hasher, key)
     }
@@ -43,19 +72,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     /// All whose key has this short hash.
     pub fn with_short(&self, short: u32) -> impl Iterator<Item = (&K, &V)> {
         let hash = spread(short);
-        let alike = self.parts[Self::place(hash)].iter_hash(hash).map(|row| (&row.0, &row.1));
+        let alike = self.parts[part_of(short)].iter_hash(hash).map(|row| (&row.0, &row.1));
         alike.filter(move |row| self.short(row.0) == short)
-    }
-
-    /// The part of a hash. The table uses the lowest and the highest bits.
-    fn place(hash: u64) -> usize {
-        (hash >> 40) as usize % SHARDS
     }
 
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let hash = self.hash(key);
-        self.parts[Self::place(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
+        let short = self.short(key);
+        let part = &self.parts[part_of(short)];
+        part.find(spread(short), |row| row.0 == *key).map(|row| &row.1)
     }
 
     /// Reads something of some values one right after the other: the waits for memory overlap, and
@@ -73,8 +98,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// The value of a key, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let hash = self.hash(key);
-        let part = &mut self.parts[Self::place(hash)];
+        let short = self.short(key);
+        let (hash, part) = (spread(short), &mut self.parts[part_of(short)]);
         if Arc::get_mut(part).is_none() && part.find(hash, |row| row.0 == *key).is_none() {
             return None;
         }
@@ -84,10 +109,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     /// Where a key is or goes, and how many rows there are.
     #[inline]
     fn slot(&mut self, key: &K) -> (Entry<'_, (K, V)>, &mut usize) {
-        let hash = self.hash(key);
+        let short = self.short(key);
         let Shards { parts, hasher, len } = self;
         let hash_of = |row: &(K, V)| spread(short_of(hasher, &row.0));
-        let part = Arc::make_mut(&mut parts[Self::place(hash)]);
+        let (hash, part) = (spread(short), Arc::make_mut(&mut parts[part_of(short)]));
         sweep(part, hash_of);
         (part.entry(hash, |row| row.0 == *key, hash_of), len)
     }
@@ -123,8 +148,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Takes a value out if it is one that should go.
     pub fn remove_if(&mut self, key: &K, goes: impl Fn(&V) -> bool) -> Option<V> {
-        let hash = self.hash(key);
-        let part = &mut self.parts[Self::place(hash)];
+        let short = self.short(key);
+        let (hash, part) = (spread(short), &mut self.parts[part_of(short)]);
         let same = |row: &(K, V)| row.0 == *key && goes(&row.1);
         if Arc::get_mut(part).is_none() && part.find(hash, same).is_none() {
             return None;
@@ -161,14 +186,21 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         self.len == 0
     }
 
-    /// All of them, in the order of their keys.
-    fn sorted(&self) -> Vec<(&K, &V)>
+    /// Writes all of them as a list of pairs, and lets go of each part once it is written.
+    pub fn write(self, mut out: &mut dyn Write) -> Result<(), postcard::Error>
     where
-        K: Ord,
+        K: Serialize,
+        V: Serialize,
     {
-        let mut list: Vec<(&K, &V)> = self.iter().collect();
-        list.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        list
+        postcard::to_io(&self.len, &mut out)?;
+        for part in self.parts {
+            let mut rows: Vec<&(K, V)> = part.iter().collect();
+            rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            for row in rows {
+                postcard::to_io(row, &mut out)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -185,18 +217,25 @@ fn sweep<R>(part: &mut HashTable<R>, hash: impl Fn(&R) -> u64) {
     *part = fresh;
 }
 
-fn short_of(hasher: &DefaultHashBuilder, key: &impl Hash) -> u32 {
+/// In its highest bits the part of a key, in the others a hash that nobody can foresee.
+#[inline]
+fn short_of(hasher: &DefaultHashBuilder, key: &impl Key) -> u32 {
     let hash = hasher.hash_one(key);
-    (hash ^ hash >> 32) as u32
+    let part = key.bits().wrapping_mul(GOLDEN) >> (u64::BITS - SHARD_BITS);
+    ((hash ^ hash >> 32) as u32) >> SHARD_BITS | (part as u32) << (u32::BITS - SHARD_BITS)
+}
+
+/// The part that a short hash names.
+fn part_of(short: u32) -> usize {
+    (short >> (u32::BITS - SHARD_BITS)) as usize
 }
 
 /// 32 bits of a hash as 64, all of which differ: tables look at the lowest and the highest.
 pub fn spread(short: u32) -> u64 {
-    // Fibonacci hashing: the odd number next to 2⁶⁴ over the golden ratio.
-    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    u64::from(short).wrapping_mul(GOLDEN)
 }
 
-impl<K: Hash + Eq + Clone + Ord, V: Clone + PartialEq> PartialEq for Shards<K, V> {
+impl<K: Key, V: Clone + PartialEq> PartialEq for Shards<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.iter().all(|(key, value)| other.get(key) == Some(value))
     }
@@ -209,25 +248,33 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Shards<K, V> {
     }
 }
 
-impl<K, V> Serialize for Shards<K, V>
-where
-    K: Hash + Eq + Clone + Ord + Serialize,
-    V: Clone + Serialize,
-{
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        self.sorted().serialize(out)
-    }
-}
-
 impl<'de, K, V> Deserialize<'de> for Shards<K, V>
 where
-    K: Hash + Eq + Clone + Deserialize<'de>,
+    K: Key + Deserialize<'de>,
     V: Clone + Deserialize<'de>,
 {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut all = Shards::default();
-        Vec::<(K, V)>::deserialize(input)?.into_iter().for_each(|(k, v)| all.insert(k, v));
-        Ok(all)
+        struct Rows<K, V>(PhantomData<(K, V)>);
+        impl<'de, K, V> Visitor<'de> for Rows<K, V>
+        where
+            K: Key + Deserialize<'de>,
+            V: Clone + Deserialize<'de>,
+        {
+            type Value = Shards<K, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("pairs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Shards<K, V>, A::Error> {
+                let mut all = Shards::default();
+                while let Some((key, value)) = rows.next_element()? {
+                    all.insert(key, value);
+                }
+                Ok(all)
+            }
+        }
+        input.deserialize_seq(Rows(PhantomData))
     }
 }
 
@@ -236,6 +283,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    impl Key for u16 {
+        fn bits(&self) -> u64 {
+            (*self).into()
+        }
+    }
+
+    impl Key for u32 {
+        fn bits(&self) -> u64 {
+            (*self).into()
+        }
+    }
 
     #[test]
     fn a_map_that_always_changes_does_not_grow() {
@@ -275,7 +334,9 @@ mod tests {
                 }
             }
             let list = |shards: &Shards<u16, u8>| -> Vec<(u16, u8)> {
-                shards.sorted().into_iter().map(|row| (*row.0, *row.1)).collect()
+                let mut rows: Vec<(u16, u8)> = shards.iter().map(|row| (*row.0, *row.1)).collect();
+                rows.sort_unstable();
+                rows
             };
             prop_assert_eq!(list(&kept), was.into_iter().collect::<Vec<_>>());
             for (key, value) in &plain {
@@ -284,9 +345,13 @@ mod tests {
             }
             prop_assert_eq!(list(&shards), plain.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(shards.len(), plain.len());
-            let bytes = postcard::to_stdvec(&shards).expect("bytes");
+            let mut bytes = Vec::new();
+            shards.clone().write(&mut bytes).expect("bytes");
             let back: Shards<u16, u8> = postcard::from_bytes(&bytes).expect("shards");
             prop_assert_eq!(&back, &shards);
+            let mut again = Vec::new();
+            back.write(&mut again).expect("bytes");
+            prop_assert_eq!(again, bytes, "whatever was in it before");
             prop_assert!(shards.extract(|value| *value < 128).iter().all(|row| row.1 < 128));
             prop_assert!(shards.iter().all(|row| *row.1 >= 128));
         }

@@ -1,7 +1,7 @@
 //! One entry on its way through the folds. What is not in memory is asked for in between; nobody
 //! sees the state until the entry is done, and a snapshot is never taken of it.
 
-use super::fact::Change;
+use super::changes::Changes;
 use super::join::Key;
 use super::join::shelf::Sweep;
 use super::{Engine, Output};
@@ -61,7 +61,7 @@ pub(super) struct Stage {
     asked_traces: bool,
     /// All that its changes need was asked for.
     asked_units: bool,
-    changes: Vec<Change>,
+    changes: Changes,
     sweeps: VecDeque<Sweep>,
     forgotten: bool,
     sealed: Vec<Batch>,
@@ -73,13 +73,12 @@ impl Stage {
     pub(super) fn room(mut self) -> Stage {
         self.room.clear();
         self.room.shrink_to(ROOM_MAX);
-        self.changes.clear();
-        self.changes.shrink_to(ROOM_MAX);
+        self.changes.clear(ROOM_MAX);
         Stage { room: self.room, changes: self.changes, ..Stage::default() }
     }
 }
 
-/// Observations and changes whose room is kept.
+/// Observations and facts whose room is kept.
 const ROOM_MAX: usize = 4_096;
 
 impl Engine {
@@ -152,7 +151,7 @@ impl Engine {
         of: Option<super::Sym>,
     ) {
         let Engine { context, dictionary, join, .. } = self;
-        stage.changes.extend(join.reconsider(of, old, context, dictionary));
+        join.reconsider(of, old, context, dictionary, &mut stage.changes);
         stage.sweeps.extend(join.reconsider_sealed(old, of));
     }
 
@@ -190,7 +189,7 @@ impl Engine {
         let Engine { context, tally, .. } = self;
         let limits = &context.settings.limits;
         tally.apply_all(&stage.changes, limits);
-        stage.changes.clear();
+        stage.changes.clear(ROOM_MAX);
         stage.asked_units = false;
         None
     }
@@ -206,8 +205,8 @@ impl Engine {
         let Some(page) = answers.page else { return };
         let Some(sweep) = stage.sweeps.front_mut() else { return };
         let Engine { context, dictionary, join, .. } = self;
-        let changes = join.visit(&sweep.walk, &page.records, now, context, dictionary);
-        stage.changes.extend(changes);
+        let changes = &mut stage.changes;
+        join.visit(&sweep.walk, &page.records, now, context, dictionary, changes);
         match page.next {
             Some(next) => sweep.from = next,
             None => {

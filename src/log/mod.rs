@@ -42,7 +42,7 @@ pub struct Config {
     pub dir: PathBuf,
     /// Size of a segment, 64 MiB.
     pub segment_bytes: u64,
-    /// Bytes that may wait to be written or applied, 32 MiB; above it, `Busy`.
+    /// Bytes that may wait to be written or applied, 8 MiB; above it, `Busy`.
     pub queue_bytes_max: u64,
     /// Free bytes that are left on the disk, 256 MiB; below it, `Disk`.
     pub disk_free_min: u64,

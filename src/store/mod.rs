@@ -11,7 +11,7 @@ pub use lock::Lock;
 pub use outbox::{Outbox, Put};
 pub use sealed::{Frozen, Manifest, Sealed};
 pub use server::{Scheme, Server};
-pub use snapshot::{covered, newest, save, save_with};
+pub use snapshot::{Draft, covered, newest, save};
 
 use crate::fail;
 use std::fs::{File, OpenOptions};
@@ -55,19 +55,35 @@ impl Error {
     }
 }
 
-/// Writes a file so that after a crash there is the old one or the new one, whole: beside it,
-/// synced, renamed, the folder synced.
+/// Writes a file so that after a crash there is the old one or the new one, whole.
 fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let beside = path.with_extension("tmp");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).open(&beside)?;
-    write(&mut file)?;
-    file.sync_all()?;
-    fail::point("store.rename");
-    std::fs::rename(&beside, path)?;
-    fail::point("store.renamed");
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let mut beside = Beside::begin(path)?;
+    write(&mut beside.file)?;
+    beside.commit()
+}
+
+/// A file that is written beside the one that it is to replace.
+struct Beside {
+    file: File,
+    path: PathBuf,
+}
+
+impl Beside {
+    fn begin(path: &Path) -> std::io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true);
+        Ok(Beside { file: options.open(path.with_extension("tmp"))?, path: path.to_owned() })
+    }
+
+    /// Syncs it, renames it, and syncs the folder.
+    fn commit(self) -> std::io::Result<()> {
+        self.file.sync_all()?;
+        fail::point("store.rename");
+        std::fs::rename(self.path.with_extension("tmp"), &self.path)?;
+        fail::point("store.renamed");
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
 }

@@ -7,7 +7,7 @@
 //! first entry which the snapshot does not contain. One that is damaged, cut short or of another
 //! version of the engine is passed over for the one before it; the log makes up for it.
 
-use super::{Error, replace};
+use super::{Beside, Error};
 use crate::fail;
 use crate::model::Position;
 use std::fs::File;
@@ -26,46 +26,68 @@ const KEPT: usize = 2;
 ///
 /// `version` names what the bytes can be read by: a snapshot of another version is not offered.
 pub fn save(dir: &Path, version: &str, position: Position, bytes: &[u8]) -> Result<(), Error> {
-    save_with(dir, version, position, &mut |out| out.write_all(bytes))
+    Draft::begin(dir, version, position, &mut |out| out.write_all(bytes))?.finish(&[]).map(drop)
 }
 
-/// The same of bytes that are written as they come.
-pub fn save_with(
-    dir: &Path,
-    version: &str,
+/// A snapshot that is written but not yet one: what it rests on may have to be made durable.
+pub struct Draft {
+    beside: Beside,
+    version: String,
     position: Position,
-    write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<(), Error> {
-    let folder = dir.join("snap");
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
-    let path = folder.join(format!("{position:020}.snap"));
-    fail::point("snapshot.write");
-    let written = replace(&path, |file| frame(file, version, position, write));
-    written.map_err(|e| Error::io("cannot write the snapshot", &path, e))?;
-    fail::point("snapshot.written");
-    clear(&folder)?;
-    for (_, old) in list(&folder)?.into_iter().skip(KEPT) {
-        std::fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
+    sum: Sum,
+}
+
+impl Draft {
+    /// Writes its bytes as they come.
+    pub fn begin(
+        dir: &Path,
+        version: &str,
+        position: Position,
+        write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<Self, Error> {
+        let folder = dir.join("snap");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
+        let path = folder.join(format!("{position:020}.snap"));
+        fail::point("snapshot.write");
+        let mut begun = || -> std::io::Result<Draft> {
+            let mut beside = Beside::begin(&path)?;
+            // The header comes last, because length and checksum stand in it.
+            beside.file.write_all(&[0; HEADER])?;
+            beside.file.write_all(version.as_bytes())?;
+            let mut sum = Sum::default();
+            let summed = Summed { file: &mut beside.file, sum: &mut sum };
+            let mut out = BufWriter::with_capacity(BUFFER, summed);
+            write(&mut out)?;
+            out.flush()?;
+            drop(out);
+            Ok(Draft { beside, version: version.to_owned(), position, sum })
+        };
+        begun().map_err(|e| Error::io("cannot write the snapshot", &path, e))
     }
-    Ok(())
-}
 
-/// Writes a frame; its header comes last, because length and checksum stand in it.
-fn frame(
-    file: &mut File,
-    version: &str,
-    position: Position,
-    write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    file.write_all(&[0; HEADER])?;
-    file.write_all(version.as_bytes())?;
-    let mut out = BufWriter::with_capacity(BUFFER, Summed { file, sum: Sum::default() });
-    write(&mut out)?;
-    out.flush()?;
-    let sum = out.get_ref().sum;
-    drop(out);
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&header(version, position, sum))
+    /// Writes the rest of its bytes and makes it a snapshot; all but the two newest go. Gives the
+    /// number of its bytes.
+    pub fn finish(mut self, rest: &[u8]) -> Result<u64, Error> {
+        let path = self.beside.path.clone();
+        let cannot = |e| Error::io("cannot write the snapshot", &path, e);
+        self.complete(rest).map_err(cannot)?;
+        let bytes = self.sum.len;
+        self.beside.commit().map_err(cannot)?;
+        fail::point("snapshot.written");
+        let folder = path.parent().unwrap_or(Path::new("."));
+        clear(folder)?;
+        for (_, old) in list(folder)?.into_iter().skip(KEPT) {
+            std::fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
+        }
+        Ok(bytes)
+    }
+
+    fn complete(&mut self, rest: &[u8]) -> std::io::Result<()> {
+        let Draft { beside, version, position, sum } = self;
+        Summed { file: &mut beside.file, sum }.write_all(rest)?;
+        beside.file.seek(SeekFrom::Start(0))?;
+        beside.file.write_all(&header(version, *position, *sum))
+    }
 }
 
 /// Length and checksum of bytes.
@@ -78,7 +100,7 @@ struct Sum {
 /// A file, and the sum of what was written to it.
 struct Summed<'a> {
     file: &'a mut File,
-    sum: Sum,
+    sum: &'a mut Sum,
 }
 
 impl Write for Summed<'_> {

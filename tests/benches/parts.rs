@@ -122,12 +122,12 @@ fn frozen(c: &mut Criterion) {
     );
     let mut group = c.benchmark_group("snapshot");
     group.sample_size(10);
-    group.bench_function("freeze", |b| b.iter_with_large_drop(|| fold.engine.clone()));
+    group.bench_function("freeze", |b| b.iter_with_large_drop(|| fold.engine.freeze()));
     group.bench_function("entry after", |b| {
         b.iter_custom(|times| {
             let mut whole = Duration::ZERO;
             for _ in 0..times {
-                let kept = fold.engine.clone();
+                let kept = fold.engine.freeze();
                 let (now, batch) = (calls.now(), calls.batch());
                 let began = Instant::now();
                 fold.push(now, Body::Batch(batch));

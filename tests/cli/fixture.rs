@@ -1,7 +1,6 @@
 //! A data folder as a server leaves it, with hours of the demo's traffic at times that
 //! stay: the same bytes each time, so that every figure read from it stays, too.
 
-use armspan::app::open::Snapshot;
 use armspan::app::{fold, replay};
 use armspan::cli::demo::scenario::Scenario;
 use armspan::cli::demo::settings;
@@ -12,6 +11,7 @@ use armspan::model::canonical::jcs;
 use armspan::model::shelf::MemoryShelf;
 use armspan::model::{Batch, Body, Entry, Log, MINUTE, Meter, Nanos};
 use armspan::normalize::{Blind, Normalizer, Times};
+use armspan::store::Manifest;
 use prost::Message;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,8 +79,8 @@ pub async fn write(dir: &Path) {
         writer.push(to.max(sent.latest), Body::Tick).await;
         if minute + 1 == SNAPSHOT {
             let (position, state) = (writer.engine.position(), writer.engine.state());
-            let (manifest, state) = (Default::default(), state.expect("bytes of state"));
-            let snapshot = postcard::to_stdvec(&Snapshot { manifest, state }).expect("bytes");
+            let (no_tables, mut snapshot) = (Manifest::default(), state.expect("bytes of state"));
+            snapshot.extend(postcard::to_stdvec(&no_tables).expect("bytes"));
             armspan::store::save(dir, &armspan::app::state_version(), position, &snapshot)
                 .expect("a snapshot");
         }

@@ -162,7 +162,7 @@ fn verdicts_come_back_after_a_restart() {
     let mut resumed = World::new(settings(), 8);
     resumed.run(30, &knobs);
     let bytes = resumed.fold.engine.state().expect("state");
-    resumed.fold.engine = Engine::restore(&bytes).expect("restored");
+    resumed.fold.engine = Engine::restore(&bytes).expect("restored").0;
     resumed.run(30, &knobs);
     let bytes = |world: &mut World| {
         world.fold.push(0, Body::Tick);

@@ -364,14 +364,15 @@ fn main() -> anyhow::Result<()> {
     let counts = world.engine.view().counts;
     anyhow::ensure!(counts.duplicates == LATE && counts.late == 0, "{counts:?}");
     let began = Instant::now();
-    let (frozen, engine) = (world.shelf.shelf.freeze()?, world.engine.clone());
+    let (frozen, engine) = (world.shelf.shelf.freeze()?, world.engine.freeze());
     let paused = began.elapsed();
     let manifest = frozen.sync()?;
-    let state = engine.state()?;
+    let mut state = Vec::new();
+    engine.write(&mut state)?;
     let saved = began.elapsed();
     drop(world);
     let began = Instant::now();
-    let engine = Engine::restore(&state)?;
+    let engine = Engine::restore(&state)?.0;
     let shelf = Sealed::open(folder.path(), &manifest, false)?;
     writeln!(
         out,

@@ -6,17 +6,42 @@ use crate::model::{Nanos, SECOND, TraceId};
 use std::collections::BTreeMap;
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Agenda {
     /// By second.
     slots: BTreeMap<u64, Slot>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Slot {
     /// Latest first, once it is sorted.
-    rows: Vec<(Nanos, TraceId)>,
+    rows: Vec<Row>,
     sorted: bool,
+}
+
+/// A time within its second and a trace, in the 20 bytes that they have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Row {
+    nanos: u32,
+    /// Its four parts, the highest first.
+    trace: [u32; 4],
+}
+
+// === impl Row ===
+
+impl Row {
+    fn of(at: Nanos, id: TraceId) -> Self {
+        let part = |shift: u32| (id.0 >> shift) as u32;
+        Row { nanos: (at % SECOND) as u32, trace: [part(96), part(64), part(32), part(0)] }
+    }
+
+    fn at(&self, second: u64) -> Nanos {
+        second * SECOND + u64::from(self.nanos)
+    }
+
+    fn id(&self) -> TraceId {
+        TraceId(self.trace.iter().fold(0, |id, part| id << 32 | u128::from(*part)))
+    }
 }
 
 // === impl Agenda ===
@@ -25,14 +50,14 @@ impl Agenda {
     /// Adds a trace.
     pub fn push(&mut self, at: Nanos, id: TraceId) {
         let slot = self.slots.entry(at / SECOND).or_default();
-        slot.rows.push((at, id));
+        slot.rows.push(Row::of(at, id));
         slot.sorted = false;
     }
 
     /// Some of those whose turn comes next, whether they hold or not.
     pub fn upcoming(&self, count: usize) -> impl Iterator<Item = TraceId> {
         let rows = self.slots.values().next().filter(|slot| slot.sorted).map(|slot| &slot.rows);
-        rows.into_iter().flat_map(move |rows| rows.iter().rev().take(count)).map(|row| row.1)
+        rows.into_iter().flat_map(move |rows| rows.iter().rev().take(count)).map(Row::id)
     }
 
     /// Takes out the earliest row that holds, when it is no later than `until`.
@@ -43,7 +68,8 @@ impl Agenda {
     ) -> Option<(Nanos, TraceId)> {
         loop {
             let mut first = self.slots.first_entry()?;
-            if *first.key() > until / SECOND {
+            let second = *first.key();
+            if second > until / SECOND {
                 return None;
             }
             let slot = first.get_mut();
@@ -52,23 +78,29 @@ impl Agenda {
                 slot.rows.dedup();
                 slot.sorted = true;
             }
-            match slot.rows.last() {
-                None => drop(first.remove()),
-                Some(&(at, id)) if holds(at, id) => {
-                    return if at <= until { slot.rows.pop() } else { None };
-                }
-                Some(_) => drop(slot.rows.pop()),
+            let Some(last) = slot.rows.last() else {
+                first.remove();
+                continue;
+            };
+            let (at, id) = (last.at(second), last.id());
+            let holds = holds(at, id);
+            if holds && at > until {
+                return None;
+            }
+            slot.rows.pop();
+            if holds {
+                return Some((at, id));
             }
         }
     }
 
     /// The earliest time that holds.
     pub fn first(&self, holds: impl Fn(Nanos, TraceId) -> bool) -> Option<Nanos> {
-        let live = |slot: &Slot| {
-            let rows = slot.rows.iter().filter(|row| holds(row.0, row.1));
-            rows.map(|row| row.0).min()
+        let live = |(second, slot): (&u64, &Slot)| {
+            let rows = slot.rows.iter().map(|row| (row.at(*second), row.id()));
+            rows.filter(|row| holds(row.0, row.1)).map(|row| row.0).min()
         };
-        self.slots.values().find_map(live)
+        self.slots.iter().find_map(live)
     }
 }
 

@@ -35,9 +35,8 @@ impl Join {
     ) -> Vec<Explained> {
         let Some(trace) = self.trace(id) else { return Vec::new() };
         let arms = Arms::of(&trace, context).list;
-        let mut all = Resolution::default();
         let mut tools = Tools { context, dictionary, memo: &mut self.memo };
-        facts::resolve(id, &trace, &mut tools, &mut all);
+        let all = Resolution::of(id, &trace, &mut tools);
         let mut out = Vec::new();
         for (at, fate) in Fates::of(&trace).iter() {
             let Some(candidate) = trace.candidate(at) else { continue };

@@ -24,6 +24,12 @@ pub struct Resolution {
     pub census: Census,
 }
 
+/// Where what a trace gives goes.
+struct Out<'a> {
+    facts: &'a mut Vec<Fact>,
+    census: &'a mut Census,
+}
+
 /// How many calls, wrappers, judges … ; summed over traces.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Census {
@@ -57,23 +63,30 @@ pub struct Tools<'a> {
     pub memo: &'a mut Memo,
 }
 
-/// Resolves a trace into `out`, in place of what was there.
-pub fn resolve(id: TraceId, trace: &Trace, tools: &mut Tools<'_>, out: &mut Resolution) {
-    out.clear();
+/// Resolves a trace: adds its facts, and gives its census in place of what was there.
+pub fn resolve(
+    id: TraceId,
+    trace: &Trace,
+    tools: &mut Tools<'_>,
+    facts: &mut Vec<Fact>,
+    census: &mut Census,
+) {
+    census.clear();
+    let mut out = Out { facts, census };
     let mut scratch = std::mem::take(&mut tools.memo.scratch);
     let Scratch { fates, arms, calls } = &mut scratch;
     fates.find(trace);
     if !fates.is_empty() || !trace.scores.is_empty() {
         arms.find(trace, tools.context);
-        sort_out(trace, fates, calls, tools, &mut out.census);
-        let by_call = scores::by_call(trace, fates, &mut out.census);
+        sort_out(trace, fates, calls, tools, out.census);
+        let by_call = scores::by_call(trace, fates, out.census);
         if !calls.is_empty() {
-            note_trace(trace, arms, tools.context, &mut out.census);
+            note_trace(trace, arms, tools.context, out.census);
         }
         let mut last = None;
         for at in calls.drain(..) {
             let scores = by_call.get(&at).map_or(&[][..], |list| list.as_slice());
-            add_call(id, trace, (at, scores), &arms.list, &mut last, tools, out);
+            add_call(id, trace, (at, scores), &arms.list, &mut last, tools, &mut out);
         }
     }
     tools.memo.scratch = scratch;
@@ -116,7 +129,7 @@ fn add_call(
     arms: &[Arm],
     last: &mut Option<Resolved>,
     tools: &mut Tools<'_>,
-    out: &mut Resolution,
+    out: &mut Out<'_>,
 ) {
     let Some(candidate) = trace.candidate(at) else { return };
     out.census.calls += 1;
@@ -132,9 +145,10 @@ fn add_call(
     *last = Some(resolved);
     let covariate = trace.covariate.map(|told| told.2);
     for arm in arms {
-        let fact = call_fact(id, candidate, covariate, &resolved, arm, tools);
-        out.facts.push(fact);
-        add_scores(&fact, scores, trace.resolved_at, tools.context, &mut out.facts);
+        out.facts.push(call_fact(id, candidate, covariate, &resolved, arm, tools));
+        if !scores.is_empty() || !tools.context.score_metrics().is_empty() {
+            add_scores(scores, trace.resolved_at, tools.context, out.facts);
+        }
     }
 }
 
@@ -152,11 +166,14 @@ fn call_fact(
     let set =
         tools.memo.identity(arm.experiment, resolved.full, seed, tools.context, tools.dictionary);
     let counted_at = candidate.counted_at.unwrap_or_default();
-    let epoch = tools.context.epoch(arm.experiment, resolved.site, end, counted_at);
-    let unit = unit_of(&resolved.units, arm, tools.context);
+    let state = tools.context.experiments.get(&arm.experiment);
+    let epoch = state.map_or(1, |state| state.epoch(resolved.site, end, counted_at));
+    let unit = unit_of(&resolved.units, arm, state.and_then(|state| state.unit));
     // Without what was randomised the trace is the cluster.
     let (unit, kind) = unit.unwrap_or((UnitHash((id.0 >> 64 ^ id.0) as u64), UnitKind::Trace));
-    let allocation = tools.context.allocation(arm.experiment, end);
+    let allocation = state.map_or(0, |state| state.allocation(end));
+    let planned = || state.and_then(|state| state.planned(allocation, arm.arm));
+    let weight = assigned_micro(planned, arm.chance_ppm);
     Fact {
         draw: Draw::new(allocation, arm.chance_ppm),
         covariate,
@@ -166,24 +183,22 @@ fn call_fact(
         trace: id,
         span: call.place.span,
         end,
-        body: FactBody::Call(numbers(candidate, resolved, arm, allocation, tools)),
+        body: FactBody::Call(numbers(candidate, resolved, weight, tools)),
     }
 }
 
 fn numbers(
     candidate: &Candidate,
     resolved: &Resolved,
-    arm: &Arm,
-    allocation: u32,
+    assigned_micro: u64,
     tools: &mut Tools<'_>,
 ) -> CallFact {
     let call = &candidate.call;
     let sampled_micro = inverse_micro(call.sampled_ppm);
-    let planned = tools.context.planned(arm.experiment, allocation, arm.arm);
     CallFact {
         full: resolved.full,
         seed: resolved.seed,
-        weight_micro: product_micro(sampled_micro, assigned_micro(planned, arm.chance_ppm)),
+        weight_micro: product_micro(sampled_micro, assigned_micro),
         sampled_micro,
         operation: call.operation,
         failed: !call.error.is_none(),
@@ -214,9 +229,12 @@ pub fn cost(call: &Call, resolved: &Resolved, tools: &mut Tools<'_>) -> Option<u
     Some((usd / price.per * 1e9).round_ties_even().max(0.0) as u64)
 }
 
-/// Matured scores of a call, and for each declared score metric whether it has one.
-fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out: &mut Vec<Fact>) {
-    let FactBody::Call(numbers) = call.body else { return };
+/// Matured scores of the call that was added last, and for each declared score metric whether it has
+/// one.
+fn add_scores(scores: &[Score], now: Nanos, context: &Context, out: &mut Vec<Fact>) {
+    let Some(call @ Fact { body: FactBody::Call(numbers), .. }) = out.last().copied() else {
+        return;
+    };
     let matured = |after: Nanos| call.end.saturating_add(after) <= now;
     for score in scores.iter().filter(|s| !s.failed && matured(context.matures_after(s.name))) {
         let weight = product_micro(numbers.weight_micro, inverse_micro(score.picked_ppm));
@@ -227,7 +245,7 @@ fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out:
             label: score.label,
             weight_micro: weight,
         };
-        out.push(Fact { body, ..*call });
+        out.push(Fact { body, ..call });
     }
     for (metric, evaluation, grader, after) in context.score_metrics() {
         if !matured(*after) || !numbers.operation.is_completion() {
@@ -243,7 +261,7 @@ fn add_scores(call: &Fact, scores: &[Score], now: Nanos, context: &Context, out:
         let scored = first.is_some();
         let metric = *metric;
         let body = FactBody::Coverage { metric, scored, picked_micro, delay_us, weight_micro };
-        out.push(Fact { body, ..*call });
+        out.push(Fact { body, ..call });
     }
 }
 
@@ -266,13 +284,17 @@ fn inverse_micro(ppm: Option<u32>) -> u64 {
 
 /// The planned share of an arm over its logged probability, in millionths: moved traffic weighs
 /// as the plan had it. 1 when no probability was logged, the inverse when nothing was planned.
-fn assigned_micro(planned: Option<f64>, chance_ppm: Option<u32>) -> u64 {
+fn assigned_micro(planned: impl FnOnce() -> Option<f64>, chance_ppm: Option<u32>) -> u64 {
     let Some(ppm) = chance_ppm.filter(|ppm| *ppm > 0) else { return MICRO };
-    let planned_ppm = planned.map_or(MICRO, |share| (share * MICRO as f64).round() as u64);
+    let planned_ppm = planned().map_or(MICRO, |share| (share * MICRO as f64).round() as u64);
     half_even(planned_ppm * MICRO, u64::from(ppm))
 }
 
 fn product_micro(a: u64, b: u64) -> u64 {
+    // Nearly all are one, and dividing 128 bits is slow.
+    if a == MICRO || b == MICRO {
+        return if a == MICRO { b } else { a };
+    }
     u64::try_from(u128::from(a) * u128::from(b) / u128::from(MICRO)).unwrap_or(u64::MAX)
 }
 
@@ -290,6 +312,19 @@ pub fn half_even(value: u64, scale: u64) -> u64 {
 // === impl Resolution ===
 
 impl Resolution {
+    /// Of a trace.
+    pub fn of(id: TraceId, trace: &Trace, tools: &mut Tools<'_>) -> Self {
+        let mut all = Resolution::default();
+        all.fill(id, trace, tools);
+        all
+    }
+
+    /// That of a trace instead of what was there.
+    pub fn fill(&mut self, id: TraceId, trace: &Trace, tools: &mut Tools<'_>) {
+        self.facts.clear();
+        resolve(id, trace, tools, &mut self.facts, &mut self.census);
+    }
+
     /// Forgets everything but the room it takes.
     pub fn clear(&mut self) {
         self.facts.clear();

@@ -3,9 +3,10 @@
 
 use super::trace::Added;
 use super::{Join, Touched, count, place_of};
+use crate::engine::changes::Changes;
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
-use crate::engine::fact::{Change, Draw, Exposure};
+use crate::engine::fact::{Draw, Exposure};
 use crate::model::observation::Define;
 use crate::model::{Alias, Assignment, Nanos, Observation, Score, Target, TraceId, UnitHash};
 
@@ -20,7 +21,7 @@ impl Join {
         observation: &Observation,
         now: Nanos,
         touched: &mut Touched,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
@@ -40,7 +41,7 @@ impl Join {
             Observation::Alias(alias) => {
                 self.note_alias(alias);
                 for score in self.scores_for(alias.response) {
-                    changes.push(Change::Forward(alias.trace, score));
+                    changes.forwards.push((alias.trace, score));
                 }
             }
             Observation::Call(call) => {
@@ -83,7 +84,7 @@ impl Join {
         told: &Assignment,
         now: Nanos,
         touched: &mut Touched,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
@@ -94,7 +95,7 @@ impl Join {
                 let (experiment, arm, at) = (told.experiment, told.arm, told.time);
                 let allocation = context.allocation(experiment, at);
                 let draw = Draw::new(allocation, told.assigned_ppm);
-                changes.push(Change::Expose(Exposure { experiment, arm, unit, at, draw }));
+                changes.exposures.push(Exposure { experiment, arm, unit, at, draw });
             }
             return;
         };
@@ -108,7 +109,7 @@ impl Join {
         score: Score,
         now: Nanos,
         touched: &mut Touched,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
         context: &Context,
         dictionary: &mut Dictionary,
     ) {
@@ -116,7 +117,7 @@ impl Join {
             Target::Span(id, _) | Target::Trace(id) => id,
             Target::Response(response) => match self.home_of(response) {
                 Some(Home::Here(id)) => id,
-                Some(Home::Elsewhere(id)) => return changes.push(Change::Forward(id, score)),
+                Some(Home::Elsewhere(id)) => return changes.forwards.push((id, score)),
                 None => return self.park_score(response, score, now),
             },
             // A session alone does not say which call, site or run was judged.

@@ -192,11 +192,10 @@ impl Memo {
         context: &Context,
         dictionary: &mut Dictionary,
     ) -> SetId {
-        let identity = context.identity(experiment);
         let max = context.settings.limits.names_max;
-        let by_seed = seed.filter(|_| identity.identifies(Field::Seed));
+        let by_seed = seed.filter(|_| context.identity(experiment).identifies(Field::Seed));
         if let Some(seed) = by_seed {
-            let mut facets = identity.of(&dictionary.set(full));
+            let mut facets = context.identity(experiment).of(&dictionary.set(full));
             facets.set(Field::Seed, Value::Number(seed as f64));
             return dictionary.intern(facets, max);
         }
@@ -206,6 +205,7 @@ impl Memo {
         if let Some(known) = self.identities.get(&(experiment, full)) {
             return known;
         }
+        let identity = context.identity(experiment);
         let id = dictionary.intern(identity.of(&dictionary.set(full)), max);
         self.identities.insert((experiment, full), id);
         id

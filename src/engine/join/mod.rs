@@ -23,9 +23,9 @@ mod waits;
 
 pub use explain::Explained;
 
+use super::changes::Changes;
 use super::context::Context;
 use super::dictionary::Dictionary;
-use super::fact::Change;
 use super::shards::Shards;
 use super::spare::Spare;
 use crate::model::{Nanos, Observation, Place, Score, Sym, TraceId, UnitHash};
@@ -45,11 +45,13 @@ use trace::Trace;
 /// Estimated bytes of a response id of another partition's trace.
 const ALIAS_BYTES: u64 = 48;
 
-/// All traces that may still change.
+/// All traces that may still change. A clone is for a snapshot: what is no state is not in it.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Join {
+    #[serde(skip)]
     traces: Shards<TraceId, Held>,
     /// Where the call of a response id is whose trace is in another partition.
+    #[serde(skip)]
     aliases: Shards<UnitHash, TraceId>,
     /// Scores by response id that wait for their call, with the log time they came.
     waiting: BTreeMap<UnitHash, Vec<(Score, Nanos)>>,
@@ -65,17 +67,18 @@ pub struct Join {
     pub counts: JoinCounts,
     /// By latest end: the oldest goes first.
     #[serde(skip)]
-    by_end: Agenda,
+    by_end: Spare<Agenda>,
     /// By the time at which they have to be resolved again.
     #[serde(skip)]
-    due: Agenda,
+    due: Spare<Agenda>,
     #[serde(skip)]
     memo: Spare<Memo>,
     /// Rooms that are used again and again.
     #[serde(skip)]
     touched: Spare<Touched>,
+    /// Counts of the trace that was resolved last.
     #[serde(skip)]
-    after: Spare<Resolution>,
+    after: Spare<Census>,
     #[serde(skip)]
     packing: Spare<Vec<u8>>,
     /// Where calls of response ids are in memory.
@@ -85,6 +88,9 @@ pub struct Join {
     #[serde(skip)]
     found: BTreeMap<UnitHash, TraceId>,
 }
+
+/// The large maps: traces in memory, and response ids of others.
+pub type Maps = (Shards<TraceId, Held>, Shards<UnitHash, TraceId>);
 
 /// Counts that only grow.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -125,7 +131,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         self.floor = self.floor.max(now.saturating_sub(context.settings.horizon.0));
@@ -143,7 +149,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         for (id, score) in scores {
@@ -158,7 +164,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         let Join { due, traces, .. } = self;
@@ -181,8 +187,8 @@ impl Join {
         old: &Context,
         new: &Context,
         dictionary: &mut Dictionary,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
+        changes: &mut Changes,
+    ) {
         self.memo.forget_settings();
         let mut before = Memo::default();
         let mut ids: Vec<TraceId> = self.traces.iter().map(|row| *row.0).collect();
@@ -198,10 +204,9 @@ impl Join {
                 continue;
             }
             let to = (old, new);
-            self.reconsider_one(id, &touch.trace, to, &mut before, dictionary, &mut changes);
+            self.reconsider_one(id, &touch.trace, to, &mut before, dictionary, changes);
             self.reschedule(&touch, new);
         }
-        changes
     }
 
     fn reconsider_one(
@@ -211,12 +216,11 @@ impl Join {
         (old, new): (&Context, &Context),
         memo: &mut Memo,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
-        let (mut before, mut after) = (Resolution::default(), Resolution::default());
-        facts::resolve(id, trace, &mut Tools { context: old, dictionary, memo }, &mut before);
-        self.resolve(id, trace, new, dictionary, &mut after);
-        self.replace(&mut before, &mut after, changes);
+        let mut tools = Tools { context: old, dictionary, memo };
+        let mut before = Resolution::of(id, trace, &mut tools);
+        self.replace(id, trace, new, dictionary, &mut before, changes);
     }
 
     /// Notes when a trace that did not change has to be resolved again.
@@ -231,8 +235,14 @@ impl Join {
         }
     }
 
-    /// Computes what is not part of the state; needed after reading a snapshot.
-    pub fn derive(&mut self) {
+    /// Takes its large maps out, which are written for themselves.
+    pub fn take_maps(&mut self) -> Maps {
+        (std::mem::take(&mut self.traces), std::mem::take(&mut self.aliases))
+    }
+
+    /// Puts the large maps back, and computes what is not part of the state.
+    pub fn put_maps(&mut self, maps: Maps) {
+        (self.traces, self.aliases) = maps;
         (self.by_end, self.due) = Default::default();
         for (id, held) in self.traces.iter() {
             self.by_end.push(held.newest, *id);
@@ -281,8 +291,7 @@ impl Join {
         dictionary: &mut Dictionary,
         out: &mut Resolution,
     ) {
-        let mut tools = Tools { context, dictionary, memo: &mut self.memo };
-        facts::resolve(id, trace, &mut tools, out);
+        out.fill(id, trace, &mut Tools { context, dictionary, memo: &mut self.memo });
     }
 
     /// Unpacks a trace; false, and counted, when that cannot be done.
@@ -335,7 +344,7 @@ impl Join {
         ready: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         for touch in touched.all() {
             self.resolve_again(touch, now, ready, context, dictionary, changes);
@@ -353,16 +362,13 @@ impl Join {
         ready: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let Touch { id, trace, before, .. } = touch;
         trace.resolved_at = trace.resolved_at.max(now);
         let Join { memo, fruitless, .. } = self;
         waits::make_ready(trace, ready, context, dictionary, memo, fruitless);
-        let mut after = std::mem::take(&mut *self.after);
-        self.resolve(*id, trace, context, dictionary, &mut after);
-        self.replace(before, &mut after, changes);
-        *self.after = after;
+        self.replace(*id, trace, context, dictionary, before, changes);
     }
 
     /// Packs a trace, and notes when it ends and when it has to be resolved again: a wait ends, or
@@ -399,14 +405,14 @@ impl Join {
         newest: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let mut touched = std::mem::take(&mut *self.touched);
         let at = self.touch(id, &mut touched, context, dictionary);
         let touch = touched.at(at);
         self.resolve_again(touch, Nanos::MAX, Nanos::MAX, context, dictionary, changes);
         self.floor = self.floor.max(newest);
-        self.give_up_scores(self.after.census.lost_scores);
+        self.give_up_scores(self.after.lost_scores);
         for response in touch.trace.calls.iter().filter_map(|candidate| candidate.call.response) {
             self.forget_alias(response, id);
         }

@@ -10,14 +10,15 @@ use std::collections::{BTreeSet, VecDeque};
 /// What is known of sealed parts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Parts {
-    /// By the minute of their sealing, oldest first.
+    /// By their sealing, oldest first.
     pub(super) groups: VecDeque<Group>,
     pub(super) last: Part,
     pub(super) atoms: Atoms,
     pub(super) bytes: u64,
 }
 
-/// The parts that were sealed in one minute of log time: they mature and go together.
+/// The parts that were sealed in one minute of log time, or a share of them when that is much: they
+/// mature and go together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     pub(super) minute: u32,
@@ -65,11 +66,12 @@ impl Parts {
         self.groups.get_mut(at).filter(|group| group.first <= part)
     }
 
-    /// The group of this minute, with a new part.
-    pub(super) fn open(&mut self, minute: u32) -> &mut Group {
+    /// The group of this minute, with a new part. One of more than `bytes_max` takes no more.
+    pub(super) fn open(&mut self, minute: u32, bytes_max: u64) -> &mut Group {
         self.last += 1;
         let part = self.last;
-        if self.groups.back().is_none_or(|group| group.minute != minute) {
+        let takes = |group: &Group| group.minute == minute && group.bytes < bytes_max;
+        if !self.groups.back().is_some_and(takes) {
             let (newest, bytes, dues, visited, lost) = Default::default();
             let (first, last) = (part, part);
             self.groups.push_back(Group {

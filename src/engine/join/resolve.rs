@@ -305,9 +305,13 @@ fn retrievals(trace: &Trace) -> Vec<SetId> {
     found.into_iter().map(|row| row.2).collect()
 }
 
-/// The unit of a call in an experiment, and what kind of unit it is. `None` when the call does
-/// not have what was randomised.
-pub fn unit_of(units: &Units, arm: &Arm, context: &Context) -> Option<(UnitHash, UnitKind)> {
+/// The unit of a call in an experiment that randomises such units, if that is known, and what kind
+/// of unit it is. `None` when the call does not have what was randomised.
+pub fn unit_of(
+    units: &Units,
+    arm: &Arm,
+    randomised: Option<UnitKind>,
+) -> Option<(UnitHash, UnitKind)> {
     let explicit = units.explicit.or(arm.context);
     let of_kind = |kind| {
         let unit = match kind {
@@ -319,7 +323,7 @@ pub fn unit_of(units: &Units, arm: &Arm, context: &Context) -> Option<(UnitHash,
         };
         unit.map(|unit| (unit, kind))
     };
-    match context.experiments.get(&arm.experiment).and_then(|state| state.unit) {
+    match randomised {
         Some(kind) => of_kind(kind),
         None => units
             .explicit

@@ -3,16 +3,17 @@
 //! dropped with their part beyond the horizon. Only this fold decides what goes when, so the same
 //! log gives the same parts; where they lie and how they are found is the driver's business.
 
-use super::facts::Resolution;
+use super::facts::{self, Resolution, Tools};
 use super::memo::Memo;
 use super::packed::{Packed, responses, unpack};
 use super::parts::{Parts, ripe};
 use super::touched::Touched;
 use super::trace::Trace;
 use super::{Held, Join, Key, count, place_of, waits};
+use crate::engine::changes::Changes;
 use crate::engine::context::Context;
 use crate::engine::dictionary::Dictionary;
-use crate::engine::fact::{Change, difference};
+use crate::engine::fact::Fact;
 use crate::model::shelf::{Batch, Cursor, Family, Part, Record, Value};
 use crate::model::{MINUTE, Nanos, Observation, Sym, Target, TraceId, UnitHash, minute_of};
 use std::collections::BTreeSet;
@@ -20,6 +21,10 @@ use std::ops::Range;
 
 /// Bytes that a record takes on disk beside its own: key, part, length, filter.
 const RECORD_BYTES: u64 = 22;
+
+/// Into so many groups what is sealed falls at least, when it takes all that it may: one goes at a
+/// time.
+const GROUPS_MIN: u64 = 16;
 
 /// Traces that are looked at together before they go.
 const GLANCE: usize = 32;
@@ -160,7 +165,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Vec<Batch> {
         let horizon = now.saturating_sub(context.settings.horizon.0);
         let max = context.settings.limits.join_bytes_max;
@@ -198,7 +203,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Vec<Batch> {
         if ids.is_empty() {
             return Vec::new();
@@ -226,7 +231,8 @@ impl Join {
         };
         let bytes = size(&records) + size(&responses);
         self.parts.bytes += bytes;
-        let group = self.parts.open(minute_of(now));
+        let bytes_max = context.settings.limits.horizon_bytes_max / GROUPS_MIN;
+        let group = self.parts.open(minute_of(now), bytes_max);
         let part = group.last;
         group.newest = group.newest.max(newest);
         group.bytes += bytes;
@@ -244,7 +250,7 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         let mut touched: Touched = std::mem::take(&mut *self.touched);
         for id in ids {
@@ -331,20 +337,21 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-    ) -> Vec<Change> {
-        let (mut changes, mut before) = (Vec::new(), Memo::default());
+        changes: &mut Changes,
+    ) {
+        let mut before = Memo::default();
         for record in records {
             if self.traces.contains_key(&TraceId(record.key)) {
                 continue;
             }
             let Some(trace) = self.read(record) else { continue };
             match walk {
-                Walk::Mature => self.mature(record, trace, now, context, dictionary, &mut changes),
+                Walk::Mature => self.mature(record, trace, now, context, dictionary, changes),
                 Walk::Expire => self.expire_one(record, &trace, context, dictionary),
                 Walk::Reconsider(old, concerns) => {
                     if concerns.is_none_or(|experiment| trace.names(experiment)) {
                         let (id, to) = (TraceId(record.key), (&**old, context));
-                        self.reconsider_one(id, &trace, to, &mut before, dictionary, &mut changes);
+                        self.reconsider_one(id, &trace, to, &mut before, dictionary, changes);
                     }
                     let dues: Vec<u32> = waits::dues(&trace, context).map(rounded_up).collect();
                     if let Some(group) = self.parts.group(record.part) {
@@ -353,7 +360,6 @@ impl Join {
                 }
             }
         }
-        changes
     }
 
     fn mature(
@@ -363,17 +369,16 @@ impl Join {
         now: Nanos,
         context: &Context,
         dictionary: &mut Dictionary,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
         if waits::next_due(&trace, context).is_none_or(|due| due > now) {
             return;
         }
         let id = TraceId(record.key);
-        let (mut before, mut after) = (Resolution::default(), Resolution::default());
+        let mut before = Resolution::default();
         self.resolve(id, &trace, context, dictionary, &mut before);
         trace.resolved_at = now;
-        self.resolve(id, &trace, context, dictionary, &mut after);
-        self.replace(&mut before, &mut after, changes);
+        self.replace(id, &trace, context, dictionary, &mut before, changes);
     }
 
     fn expire_one(
@@ -405,16 +410,22 @@ impl Join {
         }
     }
 
-    /// One resolution in place of another.
+    /// What a trace gives now in place of what it gave before.
     pub(super) fn replace(
         &mut self,
+        id: TraceId,
+        trace: &Trace,
+        context: &Context,
+        dictionary: &mut Dictionary,
         before: &mut Resolution,
-        after: &mut Resolution,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) {
-        self.census.add(&before.census, -1);
-        self.census.add(&after.census, 1);
-        difference(&mut before.facts, &mut after.facts, changes);
+        let Join { memo, after, census, .. } = self;
+        let mut tools = Tools { context, dictionary, memo };
+        let give = |facts: &mut Vec<Fact>| facts::resolve(id, trace, &mut tools, facts, after);
+        changes.replace(&mut before.facts, give);
+        census.add(&before.census, -1);
+        census.add(after, 1);
     }
 }
 

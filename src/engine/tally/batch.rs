@@ -6,7 +6,8 @@ use super::buckets::bucket_of;
 use super::histogram::Bucket;
 use super::run::{Alike, Run, Sums, Total, section_of, weigh};
 use super::windows::Moment;
-use crate::engine::fact::{CallFact, Change, Fact, FactBody};
+use crate::engine::changes::Changes;
+use crate::engine::fact::{CallFact, Fact, FactBody};
 use crate::model::Finish;
 use crate::model::metric::{Measure, Origin};
 
@@ -32,8 +33,8 @@ const ORIGINS: [Origin; 9] = [
 ];
 
 /// Adds calls of one run and one moment, given by their places among the changes of an entry.
-pub fn add_calls(run: &mut Run, changes: &[Change], places: &[u32]) {
-    let facts = || places.iter().filter_map(|at| call_of(&changes[*at as usize]));
+pub fn add_calls(run: &mut Run, changes: &Changes, places: &[u32]) {
+    let facts = || places.iter().filter_map(|at| call_of(changes, *at));
     let Some((first, ..)) = facts().next() else { return };
     let moment = Moment::of(first.end);
     note_all(run, facts());
@@ -63,13 +64,9 @@ fn note_all<'a>(run: &mut Run, facts: impl Iterator<Item = (&'a Fact, &'a CallFa
     pending.iter().for_each(|done| run.note_alike(done));
 }
 
-/// The call of a change, and whether it is added or taken back.
-pub fn call_of(change: &Change) -> Option<(&Fact, &CallFact, i64)> {
-    let (fact, sign) = match change {
-        Change::Add(fact) => (fact, 1),
-        Change::Take(fact) => (fact, -1),
-        Change::Expose(_) | Change::Forward(..) => return None,
-    };
+/// The call at a place, and whether it is added or taken back.
+fn call_of(changes: &Changes, place: u32) -> Option<(&Fact, &CallFact, i64)> {
+    let (fact, sign) = changes.get(place as usize)?;
     match &fact.body {
         FactBody::Call(call) => Some((fact, call, sign)),
         FactBody::Score { .. } | FactBody::Coverage { .. } => None,

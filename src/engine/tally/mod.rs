@@ -15,8 +15,9 @@ mod runs;
 mod summary;
 pub mod windows;
 
+use super::changes::Changes;
 use super::dictionary::OVERFLOW;
-use super::fact::{ArmKey, Change, Draw, Exposure, Fact, FactBody, RunKey};
+use super::fact::{ArmKey, Draw, Exposure, Fact, FactBody, RunKey};
 use super::join::Key;
 use super::spare::Spare;
 use crate::model::Finish;
@@ -28,7 +29,7 @@ use crate::model::{Sym, UnitKind};
 use buckets::Buckets;
 use groups::Groups;
 use place::Sighting;
-use register::{Register, SCORES_FROM, event_of};
+use register::{Register, SCORES_FROM, Units, event_of};
 use run::Run;
 use runs::Runs;
 use serde::{Deserialize, Serialize};
@@ -69,17 +70,23 @@ struct Admitted {
 
 impl Tally {
     /// Applies the changes of an entry.
-    pub fn apply_all(&mut self, changes: &[Change], limits: &Limits) {
+    pub fn apply_all(&mut self, changes: &Changes, limits: &Limits) {
         let mut groups = std::mem::take(&mut *self.groups);
         groups.last = None;
         self.glance(changes);
-        for (at, change) in changes.iter().enumerate() {
-            match change {
-                Change::Add(fact) => self.add(fact, 1, limits, at, &mut groups),
-                Change::Take(fact) => self.add(fact, -1, limits, at, &mut groups),
-                Change::Expose(exposure) => self.expose(exposure),
-                Change::Forward(..) => {}
+        changes.exposures.iter().for_each(|exposure| self.expose(exposure));
+        let mut noted = 0;
+        for (at, (fact, sign)) in changes.facts().enumerate() {
+            let (key, index) = self.add(fact, sign, limits, at, &mut groups);
+            if fact.kind == UnitKind::Trace {
+                continue;
             }
+            let to = To { key, index, sign };
+            if at >= noted {
+                noted = at + alike(changes, at);
+                self.note(fact, &to, (noted - at) as u32);
+            }
+            self.note_events(fact, &to);
         }
         for group in groups.drain() {
             batch::add_calls(self.runs.entry(group.run, group.index), changes, &group.places);
@@ -93,7 +100,15 @@ impl Tally {
         *self.groups = groups;
     }
 
-    fn add(&mut self, fact: &Fact, sign: i64, limits: &Limits, at: usize, groups: &mut Groups) {
+    /// Adds a fact to the sums of its run, which it gives.
+    fn add(
+        &mut self,
+        fact: &Fact,
+        sign: i64,
+        limits: &Limits,
+        at: usize,
+        groups: &mut Groups,
+    ) -> (RunKey, u32) {
         // Facts of one run mostly come one after the other.
         let (key, index) = match groups.last {
             Some((run, place)) if run == fact.run => place,
@@ -109,47 +124,44 @@ impl Tally {
             _ => self.runs.entry(key, index).add(fact, sign),
         }
         groups.touch(key, index, sign);
-        if fact.kind == UnitKind::Trace {
-            return;
+        (key, index)
+    }
+
+    /// Notes the unit of a fact, and of `count - 1` that follow it and are alike.
+    fn note(&mut self, fact: &Fact, to: &To, count: u32) {
+        let Some(what) = register_as(fact) else { return };
+        let units = self.register.note(&to.sighting(fact, what), to.sign, count);
+        if units != 0 {
+            add_units(self.runs.entry(to.key, to.index), fact, units);
         }
-        let seen = |what| {
-            let Fact { unit, end: at, draw, covariate, .. } = *fact;
-            Sighting { run: key, index, what, unit, at, draw, covariate }
-        };
-        if let Some(what) = register_as(fact) {
-            let units = self.register.note(&seen(what), sign);
-            if units != 0 {
-                add_units(self.runs.entry(key, index), fact, units);
-            }
-        }
+    }
+
+    fn note_events(&mut self, fact: &Fact, to: &To) {
         for what in events(fact) {
-            self.register.note(&seen(what), sign);
+            self.register.note(&to.sighting(fact, what), to.sign, 1);
         }
     }
 
     /// Looks at all units once, one after the other with nothing in between: the waits for memory
     /// overlap, and adding finds them near.
-    fn glance(&self, changes: &[Change]) {
-        self.register.glance(changes.iter().filter_map(|change| match change {
-            Change::Add(fact) | Change::Take(fact) => Some((fact.run.experiment, fact.unit)),
-            Change::Expose(_) | Change::Forward(..) => None,
+    fn glance(&self, changes: &Changes) {
+        let mut last = None;
+        self.register.glance(changes.facts().filter_map(move |(fact, _)| {
+            let unit = (fact.run.experiment, fact.unit);
+            (last.replace(unit) != Some(unit)).then_some(unit)
         }));
     }
 
     /// Units that have to be read before these changes can be applied, or are nowhere.
-    pub fn needed(&self, changes: &[Change], limits: &Limits) -> Vec<Key> {
+    pub fn needed(&self, changes: &Changes, limits: &Limits) -> Vec<Key> {
         let (mut keys, mut last) = (Vec::new(), None);
         if self.register.holds_all() {
             return keys;
         }
-        for change in changes {
-            let (run, unit) = match change {
-                Change::Add(fact) | Change::Take(fact) if fact.kind != UnitKind::Trace => {
-                    (Some(&fact.run), (fact.run.experiment, fact.unit))
-                }
-                Change::Expose(exposure) => (None, (exposure.experiment, exposure.unit)),
-                _ => continue,
-            };
+        let exposed = changes.exposures.iter().map(|one| (None, (one.experiment, one.unit)));
+        let facts = changes.facts().map(|row| row.0).filter(|fact| fact.kind != UnitKind::Trace);
+        let counted = facts.map(|fact| (Some(&fact.run), (fact.run.experiment, fact.unit)));
+        for (run, unit) in exposed.chain(counted) {
             // The calls of a trace have one unit, and come one after the other.
             if last.replace(unit) == Some(unit) {
                 continue;
@@ -169,6 +181,16 @@ impl Tally {
     fn summed_as(&self, run: &RunKey, limits: &Limits) -> Sym {
         let known = self.register.known_run(run).is_some_and(|index| self.runs.has(index));
         if known { run.experiment } else { self.admitted.experiment(run.experiment, limits) }
+    }
+
+    /// Takes the units out, which are written for themselves.
+    pub fn take_units(&mut self) -> Units {
+        self.register.take_units()
+    }
+
+    /// Puts them back.
+    pub fn put_units(&mut self, units: Units) {
+        self.register.put_units(units);
     }
 
     /// Takes a unit back into memory.
@@ -304,12 +326,44 @@ fn register_as(fact: &Fact) -> Option<Sym> {
     }
 }
 
+/// Where a fact is summed.
+struct To {
+    key: RunKey,
+    index: u32,
+    sign: i64,
+}
+
+impl To {
+    fn sighting(&self, fact: &Fact, what: Sym) -> Sighting {
+        let Fact { unit, end: at, draw, covariate, .. } = *fact;
+        Sighting { run: self.key, index: self.index, what, unit, at, draw, covariate }
+    }
+}
+
+/// How many calls that are added one after the other, from this place on, the register notes alike:
+/// of one unit in one run, none of them earlier than the first.
+fn alike(changes: &Changes, from: usize) -> usize {
+    let call = |at: usize| {
+        let (fact, sign) = changes.get(at)?;
+        (matches!(fact.body, FactBody::Call(_)) && sign > 0).then_some(fact)
+    };
+    let Some(first) = call(from) else { return 1 };
+    let same = |fact: &Fact| {
+        (fact.unit, fact.kind) == (first.unit, first.kind)
+            && fact.run == first.run
+            && fact.end >= first.end
+    };
+    1 + (from + 1..).take_while(|at| call(*at).is_some_and(same)).count()
+}
+
 /// The events of a call, as what they are noted.
 fn events(fact: &Fact) -> impl Iterator<Item = Sym> {
+    const NOTED: u8 = Finish::CONTENT_FILTER.0 | Finish::LENGTH.0;
     let call = match &fact.body {
         FactBody::Call(call) if call.operation.is_completion() => Some(call),
         _ => None,
     };
+    let call = call.filter(|call| call.failed || call.finish & NOTED != 0);
     let had = move |origin: Origin| {
         call.is_some_and(|call| match origin {
             Origin::Error => call.failed,

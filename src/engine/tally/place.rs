@@ -68,10 +68,10 @@ pub fn add(places: &mut Places, place: Place) {
     places.push(place);
 }
 
-/// One more or one less sighting at a place; −1 when it was the last one.
-pub fn recount(place: &mut Place, seen: &Sighting, sign: i64) -> i64 {
+/// So many more sightings at a place, or one less; −1 when it was the last one.
+pub fn recount(place: &mut Place, seen: &Sighting, sign: i64, count: u32) -> i64 {
     if sign > 0 {
-        place.count += 1;
+        place.count += count;
         (place.first, place.draw) = (seen.at, seen.draw);
         place.covariate = Told::of(seen.covariate.or(place.covariate.known()));
         return 0;

@@ -28,7 +28,8 @@ pub const SCORES_FROM: u64 = 16;
 /// Units by experiment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Register {
-    units: Shards<(Sym, UnitHash), Unit>,
+    #[serde(skip)]
+    units: Units,
     /// Goes on with every note: says how long ago a unit was seen.
     turn: u64,
     /// The part in which units were sealed last.
@@ -51,9 +52,12 @@ pub struct Register {
     bytes: u64,
 }
 
+/// Units in memory, by experiment.
+pub type Units = Shards<(Sym, UnitHash), Unit>;
+
 /// What is known of one unit.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-struct Unit {
+pub struct Unit {
     places: Places,
     seen: u64,
 }
@@ -66,9 +70,10 @@ pub fn event_of(origin: Origin) -> Option<Sym> {
 // === impl Register ===
 
 impl Register {
-    /// Notes (`sign` 1) or takes back a fact of a unit. Returns by how much the number of
-    /// distinct units of this run and measure changed.
-    pub fn note(&mut self, seen: &Sighting, sign: i64) -> i64 {
+    /// Notes (`sign` 1) or takes back a fact of a unit; `count` of them, the others no earlier, when
+    /// they are noted. Returns by how much the number of distinct units of this run and measure
+    /// changed.
+    pub fn note(&mut self, seen: &Sighting, sign: i64, count: u32) -> i64 {
         let run = seen.index;
         let key = (seen.run.experiment, seen.unit);
         if sign < 0 && !self.units.contains_key(&key) {
@@ -85,16 +90,16 @@ impl Register {
             && places[at].first <= seen.at
         {
             // Most facts: nothing but the count changes.
-            places[at].count += 1;
+            places[at].count += count;
             return 0;
         }
         let before = (summary(places, &self.runs), runs_of(places, seen.what));
         let change = match found {
-            Some(at) => recount(&mut places[at], seen, sign),
+            Some(at) => recount(&mut places[at], seen, sign, count),
             None if sign > 0 => {
                 let Sighting { what, at: first, draw, .. } = *seen;
                 let (covariate, exposed) = (Told::of(seen.covariate), false);
-                add(places, Place { run, what, count: 1, first, draw, covariate, exposed });
+                add(places, Place { run, what, count, first, draw, covariate, exposed });
                 1
             }
             None => 0,
@@ -162,6 +167,16 @@ impl Register {
         }
         let after = summary(places, &self.runs);
         self.recount(seen, &before, &after);
+    }
+
+    /// Takes the units out, which are written for themselves.
+    pub fn take_units(&mut self) -> Units {
+        std::mem::take(&mut self.units)
+    }
+
+    /// Puts them back.
+    pub fn put_units(&mut self, units: Units) {
+        self.units = units;
     }
 
     /// Whether no unit ever left memory.
@@ -316,7 +331,7 @@ mod tests {
 
     fn note(register: &mut Register, seen: &Sighting, sign: i64) -> i64 {
         let index = register.run_index(seen.run);
-        register.note(&Sighting { index, ..*seen }, sign)
+        register.note(&Sighting { index, ..*seen }, sign, 1)
     }
 
     fn expose(register: &mut Register, seen: &Sighting) {
