@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    /// By second.
+    /// By sixteenths of a second: each is sorted at once when its turn comes.
     slots: BTreeMap<u64, Slot>,
 }
 
@@ -19,7 +19,10 @@ struct Slot {
     sorted: bool,
 }
 
-/// A time within its second and a trace, in the 20 bytes that they have.
+/// What one slot covers.
+const SLOT: Nanos = SECOND / 16;
+
+/// A time within its slot and a trace, in the 20 bytes that they have.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Row {
     nanos: u32,
@@ -32,11 +35,11 @@ struct Row {
 impl Row {
     fn of(at: Nanos, id: TraceId) -> Self {
         let part = |shift: u32| (id.0 >> shift) as u32;
-        Row { nanos: (at % SECOND) as u32, trace: [part(96), part(64), part(32), part(0)] }
+        Row { nanos: (at % SLOT) as u32, trace: [part(96), part(64), part(32), part(0)] }
     }
 
-    fn at(&self, second: u64) -> Nanos {
-        second * SECOND + u64::from(self.nanos)
+    fn at(&self, slot: u64) -> Nanos {
+        slot * SLOT + u64::from(self.nanos)
     }
 
     fn id(&self) -> TraceId {
@@ -49,7 +52,7 @@ impl Row {
 impl Agenda {
     /// Adds a trace.
     pub fn push(&mut self, at: Nanos, id: TraceId) {
-        let slot = self.slots.entry(at / SECOND).or_default();
+        let slot = self.slots.entry(at / SLOT).or_default();
         slot.rows.push(Row::of(at, id));
         slot.sorted = false;
     }
@@ -68,8 +71,8 @@ impl Agenda {
     ) -> Option<(Nanos, TraceId)> {
         loop {
             let mut first = self.slots.first_entry()?;
-            let second = *first.key();
-            if second > until / SECOND {
+            let number = *first.key();
+            if number > until / SLOT {
                 return None;
             }
             let slot = first.get_mut();
@@ -82,7 +85,7 @@ impl Agenda {
                 first.remove();
                 continue;
             };
-            let (at, id) = (last.at(second), last.id());
+            let (at, id) = (last.at(number), last.id());
             let holds = holds(at, id);
             if holds && at > until {
                 return None;
@@ -96,8 +99,8 @@ impl Agenda {
 
     /// The earliest time that holds.
     pub fn first(&self, holds: impl Fn(Nanos, TraceId) -> bool) -> Option<Nanos> {
-        let live = |(second, slot): (&u64, &Slot)| {
-            let rows = slot.rows.iter().map(|row| (row.at(*second), row.id()));
+        let live = |(number, slot): (&u64, &Slot)| {
+            let rows = slot.rows.iter().map(|row| (row.at(*number), row.id()));
             rows.filter(|row| holds(row.0, row.1)).map(|row| row.0).min()
         };
         self.slots.iter().find_map(live)

@@ -20,7 +20,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Bytes that a record takes on disk beside its own: key, part, length, filter.
-const RECORD_BYTES: u64 = 22;
+const TRACE_BYTES: u64 = 22;
+/// A response id and its trace, with the same.
+const RESPONSE_BYTES: u64 = 28;
 
 /// Into so many groups what is sealed falls at least, when it takes all that it may: one goes at a
 /// time.
@@ -226,10 +228,8 @@ impl Join {
             records.push((id.0, Value::Kept(held.bytes.0)));
         }
         let responses = response_records(found);
-        let size = |list: &[(u128, Value)]| -> u64 {
-            list.iter().map(|record| record.1.len() as u64 + RECORD_BYTES).sum()
-        };
-        let bytes = size(&records) + size(&responses);
+        let traces: u64 = records.iter().map(|record| record.1.len() as u64 + TRACE_BYTES).sum();
+        let bytes = traces + responses.len() as u64 * RESPONSE_BYTES;
         self.parts.bytes += bytes;
         let bytes_max = context.settings.limits.horizon_bytes_max / GROUPS_MIN;
         let group = self.parts.open(minute_of(now), bytes_max);

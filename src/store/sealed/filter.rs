@@ -1,5 +1,5 @@
-//! A blocked Bloom filter: one line of 64 bytes per key, of which 60 are bits and 4 are the
-//! CRC-32C of the line, so that a line can be read from disk alone and a flipped bit is seen.
+//! A blocked Bloom filter: one line of 64 bytes per key, of which 56 are bits and the last 4 are the
+//! CRC-32C of the others, so that a line can be read from disk alone and a flipped bit is seen.
 //! It may say yes to a key that was not added (about 1 % when it is full), never no to one
 //! that was.
 
@@ -7,15 +7,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a line.
 pub const LINE: usize = 64;
-const LINE_BITS: u64 = 480;
+/// Words of 64 bits in a line, in each of which a key has one bit.
+const WORDS: usize = 7;
+/// Bits that name one of a word.
+const WORD_BITS: usize = 6;
 /// So many keys a line: 12 bits each.
 const KEYS_PER_LINE: u64 = 43;
 /// Groups of lines, as a power of two.
 const GROUP_BITS: u32 = 9;
-/// Bits set per key.
-const PROBES: u32 = 6;
 
-/// Where a key is in a filter: the hash decides the line and the bits.
+/// Where a key is in a filter: its highest bits decide the line, its lowest ones the bits.
 #[derive(Clone, Copy)]
 pub struct Probe(u64);
 
@@ -30,17 +31,15 @@ impl Probe {
         ((u128::from(self.0) * u128::from(lines)) >> 64) as u64
     }
 
-    fn bits(self) -> impl Iterator<Item = usize> {
-        let mut hash = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (0..PROBES).map(move |_| {
-            hash = hash.rotate_left(21).wrapping_mul(0xd6e8_feb8_6659_fd93);
-            (((hash >> 32) * LINE_BITS) >> 32) as usize
-        })
+    /// Its bit of each word.
+    #[inline]
+    fn bits(self) -> [u64; WORDS] {
+        std::array::from_fn(|word| 1 << (self.0 >> (WORD_BITS * word) & 63))
     }
 
     /// Whether a line has all its bits.
-    pub fn is_in(self, line: &[u8]) -> bool {
-        self.bits().all(|bit| line[bit / 8] >> (bit % 8) & 1 == 1)
+    pub fn is_in(self, line: &[u8; LINE]) -> bool {
+        Line::read(line).has(self)
     }
 }
 
@@ -49,10 +48,10 @@ pub fn lines_for(keys: u64) -> u64 {
     keys.div_ceil(KEYS_PER_LINE).max(1)
 }
 
-/// A line where a processor fetches it at once.
+/// A line where a processor fetches it at once: words of bits, and one for the checksum.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line([u8; LINE]);
+struct Line([u64; LINE / 8]);
 
 /// A filter in memory.
 pub struct Filter {
@@ -78,36 +77,70 @@ pub fn grouped(probes: &[Probe]) -> Vec<Probe> {
     out
 }
 
+// === impl Line ===
+
+impl Line {
+    fn read(bytes: &[u8; LINE]) -> Self {
+        let (words, _) = bytes.as_chunks();
+        Line(std::array::from_fn(|at| u64::from_le_bytes(words[at])))
+    }
+
+    /// With its checksum, as it is written.
+    fn write(&self) -> [u8; LINE] {
+        let mut bytes = [0; LINE];
+        let (words, _) = bytes.as_chunks_mut();
+        words.iter_mut().zip(&self.0).for_each(|(to, word)| *to = word.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..LINE - 4]);
+        bytes[LINE - 4..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    #[inline]
+    fn has(&self, probe: Probe) -> bool {
+        let mut missing = 0;
+        for (word, bit) in self.0.iter().zip(probe.bits()) {
+            missing |= !word & bit;
+        }
+        missing == 0
+    }
+
+    /// Adds a key; whether it may have been there.
+    #[inline]
+    fn add(&mut self, probe: Probe) -> bool {
+        let mut missing = 0;
+        for (word, bit) in self.0.iter_mut().zip(probe.bits()) {
+            missing |= !*word & bit;
+            *word |= bit;
+        }
+        missing == 0
+    }
+}
+
 // === impl Filter ===
 
 impl Filter {
     /// With room for so many keys.
     pub fn new(keys: u64) -> Self {
-        Filter { lines: vec![Line([0; LINE]); lines_for(keys) as usize] }
+        Filter { lines: vec![Line([0; LINE / 8]); lines_for(keys) as usize] }
     }
 
     /// Of lines that were written; `None` when one is not as it was.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (lines, _) = bytes.as_chunks::<LINE>();
-        let whole = lines.iter().all(|line| is_whole(line));
-        whole.then(|| Filter { lines: lines.iter().copied().map(Line).collect() })
+        let whole = lines.iter().all(is_whole);
+        whole.then(|| Filter { lines: lines.iter().map(Line::read).collect() })
     }
 
     /// Adds a key; whether it may have been there.
+    #[inline]
     pub fn add(&mut self, probe: Probe) -> bool {
         let at = probe.line(self.lines.len() as u64) as usize;
-        let line = &mut self.lines[at].0;
-        let mut known = true;
-        for bit in probe.bits() {
-            known &= line[bit / 8] >> (bit % 8) & 1 == 1;
-            line[bit / 8] |= 1 << (bit % 8);
-        }
-        known
+        self.lines[at].add(probe)
     }
 
     /// Whether it may have a key; when not, it has not.
     pub fn has(&self, probe: Probe) -> bool {
-        probe.is_in(&self.lines[probe.line(self.lines.len() as u64) as usize].0)
+        self.lines[probe.line(self.lines.len() as u64) as usize].has(probe)
     }
 
     /// Bytes that it takes.
@@ -116,17 +149,13 @@ impl Filter {
     }
 
     /// The lines with their checksums, as they are written.
-    pub fn summed(&mut self) -> impl Iterator<Item = &[u8; LINE]> {
-        self.lines.iter_mut().map(|Line(line)| {
-            let crc = crc32c::crc32c(&line[..LINE - 4]);
-            line[LINE - 4..].copy_from_slice(&crc.to_le_bytes());
-            &*line
-        })
+    pub fn summed(&self) -> impl Iterator<Item = [u8; LINE]> {
+        self.lines.iter().map(Line::write)
     }
 }
 
 /// Whether a line is as it was written.
-pub fn is_whole(line: &[u8]) -> bool {
+pub fn is_whole(line: &[u8; LINE]) -> bool {
     let (bits, crc) = line.split_at(LINE - 4);
     crc == crc32c::crc32c(bits).to_le_bytes()
 }
@@ -142,13 +171,13 @@ mod tests {
         let known = keys(0).filter(|key| made.add(Probe::new(*key))).count();
         assert!(known < 400, "{known} were thought to be there");
         assert!(keys(0).all(|key| made.has(Probe::new(key))));
-        let bytes = made.summed().flatten().copied().collect::<Vec<_>>();
+        let bytes = made.summed().flatten().collect::<Vec<_>>();
         let read = Filter::read(&bytes).expect("whole");
         let found = |key| read.has(Probe::new(key));
         assert!(keys(0).all(found));
         let wrong = keys(1 << 40).filter(|key| found(*key)).count();
         assert!(wrong < 500, "{wrong} of 20,000");
-        assert!(bytes.chunks(LINE).all(is_whole));
+        assert!(bytes.as_chunks().0.iter().all(is_whole));
     }
 
     #[test]
@@ -164,10 +193,11 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_seen() {
-        let mut bytes = Filter::new(1).summed().flatten().copied().collect::<Vec<_>>();
+        let mut bytes = Filter::new(1).summed().flatten().collect::<Vec<_>>();
         for bit in 0..LINE * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(!is_whole(&bytes) && Filter::read(&bytes).is_none(), "bit {bit}");
+            let line = bytes.first_chunk().expect("a line");
+            assert!(!is_whole(line) && Filter::read(&bytes).is_none(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }

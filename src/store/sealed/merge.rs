@@ -8,11 +8,10 @@
 
 use super::filter::Filter;
 use super::table::Table;
+use super::tournament::Tournament;
 use super::write::Writer;
 use crate::model::shelf::{Family, Part, ShelfError};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,7 +144,7 @@ impl Drop for Merger {
 }
 
 /// The head of one input; the least key first, of equal ones the newest part.
-type Head = Reverse<(u128, Reverse<Part>, usize)>;
+type Head = (u128, Reverse<Part>);
 
 /// What is to be merged.
 struct Merge<'a> {
@@ -164,34 +163,29 @@ impl Merge<'_> {
     }
 
     fn write(&self, path: &Path) -> Result<Option<Filter>, ShelfError> {
-        let mut heap: BinaryHeap<Head> = BinaryHeap::new();
         let mut open = Vec::new();
-        for (at, (number, path)) in self.inputs.iter().enumerate() {
+        for (number, path) in self.inputs {
             let mut input = Input::new(Table::open(path, *number, self.family)?);
             input.advance()?;
-            heap.extend(input.head(at));
             open.push(input);
         }
+        let mut heads = Tournament::new(open.iter().map(Input::head));
         let parts = open.iter().map(|input| input.table.parts);
         let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
         let count = open.iter().map(|input| input.table.records).sum();
         let mut writer = Writer::create(path, self.family, parts, count)?;
         let (mut last, mut any) = (None, false);
-        while let Some(mut top) = heap.peek_mut() {
-            let Reverse((key, Reverse(part), at)) = *top;
+        while let Some((at, &(key, Reverse(part)))) = heads.least() {
             let input = &mut open[at];
             if last != Some(key) && part >= self.oldest {
-                writer.push(key, part, input.record())?;
+                writer.take_over(key, part, input.record())?;
                 any = true;
             }
             last = Some(key);
             if input.advance()? && self.stop.load(Relaxed) {
                 return Err(ShelfError::Failed("stopped".into()));
             }
-            match input.head(at) {
-                Some(next) => *top = next,
-                None => drop(PeekMut::pop(top)),
-            }
+            heads.replace(at, input.head());
         }
         let filter = writer.finish()?;
         Ok(any.then_some(filter))
@@ -217,12 +211,12 @@ impl Input {
         Input { table, block: 0, bytes, blocks, head: None }
     }
 
-    fn head(&self, at: usize) -> Option<Head> {
+    fn head(&self) -> Option<Head> {
         let (key, part, _) = self.head.as_ref()?;
-        Some(Reverse((*key, Reverse(*part), at)))
+        Some((*key, Reverse(*part)))
     }
 
-    /// The bytes of the record at the head.
+    /// The record at the head, from its key on.
     fn record(&self) -> &[u8] {
         self.head.as_ref().map_or(&[], |head| &self.bytes[head.2.clone()])
     }
@@ -240,10 +234,10 @@ impl Input {
         }
         self.head = None;
         if let Some(rest) = self.blocks.last_mut() {
-            let (key, part, bytes) = self.table.first_of(&self.bytes[rest.clone()])?;
+            let (key, part, record) = self.table.first_of(&self.bytes[rest.clone()])?;
             let begin = rest.start;
-            rest.start += bytes.end;
-            self.head = Some((key, part, begin + bytes.start..begin + bytes.end));
+            rest.start += record.end;
+            self.head = Some((key, part, begin + record.start..begin + record.end));
         }
         Ok(read)
     }

@@ -16,6 +16,7 @@ mod recent;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tournament;
 mod write;
 
 use crate::fail;

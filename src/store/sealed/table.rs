@@ -1,7 +1,7 @@
 //! One immutable file of records sorted by key.
 //!
 //! ```text
-//! blocks: (part − first part, varint | key 16 | length, varint | bytes)… | crc 4
+//! blocks: (part − first part, varint | key 16, or 8 of a response id | length, varint | bytes)… | crc 4
 //! index:  64 × (first key 16 | offset 8 | length 4) | crc 4, one per 64 blocks
 //! top:    first key 16 per piece of the index
 //! filter: lines of 64 bytes, each with its crc
@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) const MAGIC: [u8; 8] = *b"armstab1";
+pub(super) const MAGIC: [u8; 8] = *b"armstab2";
 pub(super) const FOOT: usize = 88;
 pub(super) const PIECE: usize = 64;
 pub(super) const ENTRY: usize = 28;
@@ -36,6 +36,7 @@ pub struct Table {
     pub bytes: u64,
     /// How many blocks.
     pub blocks: u64,
+    key_bytes: usize,
     file: Arc<File>,
     path: PathBuf,
     index_at: u64,
@@ -46,6 +47,14 @@ pub struct Table {
     /// The piece of the index and the block that were read last, with their numbers.
     piece: Option<(u64, Vec<Entry>)>,
     last: Option<(u64, Vec<u8>)>,
+}
+
+/// Bytes of a key in a record.
+pub(super) fn key_bytes(family: Family) -> usize {
+    match family {
+        Family::Responses => 8,
+        Family::Traces | Family::Units => 16,
+    }
 }
 
 /// Where a block is.
@@ -144,6 +153,7 @@ impl Table {
             records: foot.records,
             bytes,
             blocks: foot.blocks,
+            key_bytes: key_bytes(family),
             file: Arc::new(file),
             path: path.to_owned(),
             index_at: foot.index_at,
@@ -232,7 +242,7 @@ impl Table {
             self.last = Some((number, self.block(&entries[at])?));
         }
         let block = self.last.as_ref().map_or(&[][..], |last| &last.1);
-        let records = Records { bytes: block, first: self.parts.0 };
+        let records = self.walk(block);
         for record in records {
             let (found, part, bytes) = record.map_err(|what| self.damaged(what))?;
             if found == key {
@@ -247,7 +257,7 @@ impl Table {
         let entries = self.entries(block / PIECE as u64)?;
         let Some(entry) = entries.get(block as usize % PIECE) else { return Ok(Vec::new()) };
         let bytes = self.block(entry)?;
-        let records = Records { bytes: &bytes, first: self.parts.0 };
+        let records = self.walk(&bytes);
         records
             .map(|record| {
                 let (key, part, bytes) = record.map_err(|what| self.damaged(what))?;
@@ -287,13 +297,19 @@ impl Table {
         }
     }
 
-    /// The first record of what is left of a block: its key, its part, and where its bytes are.
+    /// The first record of what is left of a block: its key, its part, and where it stands from its
+    /// key on.
+    #[inline]
     pub fn first_of(&self, rest: &[u8]) -> Result<(u128, Part, Range<usize>), ShelfError> {
-        let mut records = Records { bytes: rest, first: self.parts.0 };
-        let read = records.one().ok_or_else(|| self.damaged("a record of it cannot be read"));
-        let (key, part, bytes) = read?;
-        let end = rest.len() - records.bytes.len();
-        Ok((key, part, end - bytes.len()..end))
+        let mut records = self.walk(rest);
+        let (begin, read) = (records.part(), records.one());
+        let ((part, begin), (key, _)) =
+            begin.zip(read).ok_or_else(|| self.damaged("a record of it cannot be read"))?;
+        Ok((key, part, begin..rest.len() - records.bytes.len()))
+    }
+
+    fn walk<'a>(&self, bytes: &'a [u8]) -> Records<'a> {
+        Records { bytes, first: self.parts.0, key_bytes: self.key_bytes }
     }
 
     fn entries(&self, piece: u64) -> Result<Vec<Entry>, ShelfError> {
@@ -333,17 +349,29 @@ impl Table {
 struct Records<'a> {
     bytes: &'a [u8],
     first: Part,
+    key_bytes: usize,
 }
 
 impl<'a> Records<'a> {
-    fn one(&mut self) -> Option<(u128, Part, &'a [u8])> {
+    /// The part of the next record, and the bytes of that.
+    fn part(&mut self) -> Option<(Part, usize)> {
+        let before = self.bytes.len();
         let part = varint::take(&mut self.bytes)?;
-        let key = u128_at(self.bytes.get(..16)?, 0);
-        self.bytes = &self.bytes[16..];
+        Some((self.first + part as Part, before - self.bytes.len()))
+    }
+
+    /// Key and bytes of a record whose part was taken.
+    fn one(&mut self) -> Option<(u128, &'a [u8])> {
+        let (key, rest) = self.bytes.split_at_checked(self.key_bytes)?;
+        let key = match key.len() {
+            8 => u128::from(u64_at(key, 0)),
+            _ => u128_at(key, 0),
+        };
+        self.bytes = rest;
         let len = varint::take(&mut self.bytes)? as usize;
         let (bytes, rest) = self.bytes.split_at_checked(len)?;
         self.bytes = rest;
-        Some((key, self.first + part as Part, bytes))
+        Some((key, bytes))
     }
 }
 
@@ -354,7 +382,9 @@ impl<'a> Iterator for Records<'a> {
         if self.bytes.is_empty() {
             return None;
         }
-        let read = self.one().ok_or("a record of it cannot be read");
+        let part = self.part().map(|part| part.0);
+        let read = part.zip(self.one()).map(|(part, (key, bytes))| (key, part, bytes));
+        let read = read.ok_or("a record of it cannot be read");
         if read.is_err() {
             self.bytes = &[];
         }

@@ -1,7 +1,7 @@
 //! Writes a table: records in the order of their keys, blocks of about 8 KiB.
 
 use super::filter::{self, Filter, Probe};
-use super::table::{Foot, PIECE};
+use super::table::{Foot, PIECE, key_bytes};
 use crate::model::shelf::{Batch, Family, Part};
 use crate::model::varint;
 use std::fs::File;
@@ -55,13 +55,29 @@ impl Writer {
 
     /// Appends a record; its key is above all before.
     pub fn push(&mut self, key: u128, part: Part, bytes: &[u8]) -> std::io::Result<()> {
+        self.begin(key, part);
+        let length = key_bytes(self.foot.family);
+        self.block.extend_from_slice(&key.to_le_bytes()[..length]);
+        varint::put(&mut self.block, bytes.len() as u64);
+        self.block.extend_from_slice(bytes);
+        self.end(key)
+    }
+
+    /// The same of a record of another table, from its key on as it stands there.
+    pub fn take_over(&mut self, key: u128, part: Part, record: &[u8]) -> std::io::Result<()> {
+        self.begin(key, part);
+        self.block.extend_from_slice(record);
+        self.end(key)
+    }
+
+    fn begin(&mut self, key: u128, part: Part) {
         if self.block.is_empty() {
             self.first = key;
         }
         varint::put(&mut self.block, u64::from(part - self.foot.parts.0));
-        self.block.extend_from_slice(&key.to_le_bytes());
-        varint::put(&mut self.block, bytes.len() as u64);
-        self.block.extend_from_slice(bytes);
+    }
+
+    fn end(&mut self, key: u128) -> std::io::Result<()> {
         self.probes.push(Probe::new(key));
         if self.probes.len() == PROBES {
             self.add_probes();
@@ -123,7 +139,7 @@ impl Writer {
         self.out.write_all(&self.index)?;
         self.out.write_all(&self.top)?;
         for line in self.filter.summed() {
-            self.out.write_all(line)?;
+            self.out.write_all(&line)?;
         }
         self.out.write_all(&foot.encode())?;
         self.out.flush()?;
