@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// Parts: copying one of a million entries takes well under a millisecond.
 const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 7;
+/// Bytes of rows that are written together.
+const WRITTEN_AT_ONCE: usize = 32 << 10;
 /// The odd number next to 2⁶⁴ over the golden ratio: Fibonacci hashing.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -193,14 +195,18 @@ impl<K: Key, V: Clone> Shards<K, V> {
         V: Serialize,
     {
         postcard::to_io(&self.len, &mut out)?;
+        let mut bytes = Vec::new();
         for part in self.parts {
             let mut rows: Vec<&(K, V)> = part.iter().collect();
             rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             for row in rows {
-                postcard::to_io(row, &mut out)?;
+                bytes = postcard::to_extend(row, bytes)?;
+                if bytes.len() >= WRITTEN_AT_ONCE {
+                    flush(&mut bytes, out)?;
+                }
             }
         }
-        Ok(())
+        flush(&mut bytes, out)
     }
 }
 
@@ -215,6 +221,13 @@ fn sweep<R>(part: &mut HashTable<R>, hash: impl Fn(&R) -> u64) {
         fresh.insert_unique(hash(&row), row, &hash);
     }
     *part = fresh;
+}
+
+fn flush(bytes: &mut Vec<u8>, out: &mut dyn Write) -> Result<(), postcard::Error> {
+    // The format's writers have no room for what went wrong either.
+    out.write_all(bytes).map_err(|_| postcard::Error::SerializeBufferFull)?;
+    bytes.clear();
+    Ok(())
 }
 
 /// In its highest bits the part of a key, in the others a hash that nobody can foresee.

@@ -1,25 +1,21 @@
 //! How long a restart takes, and how fast a log is folded anew:
 //! `cargo run --release --example refold -- DIR [GIB]` fills a data folder with calls and their
-//! assignments up to so many GiB of log (10), folds all of it without a snapshot, saves one, and
+//! assignments, as the load of the race gives them, up to so many GiB of log (10), folds all of it without a snapshot, saves one, and
 //! opens the folder again. The folder must be empty, and stays.
+
+#[path = "../support/calls.rs"]
+mod calls;
 
 use armspan::app::open::{Data, open, save};
 use armspan::config::{Config, Flags, load};
 use armspan::log::{LocalLog, Next, Tail};
-use armspan::model::canonical::set_id;
-use armspan::model::observation::{Define, Source};
-use armspan::model::settings::Experiment;
-use armspan::model::*;
+use armspan::model::{Body, Log, Meter};
+use calls::{Calls, SPANS};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Traces of an entry: a request of 400 spans would give as many.
-const TRACES: u64 = 400;
-/// Calls of a second of log time.
-const RATE: u64 = 5_000;
-const BEGAN: Nanos = 1_795_000_000 * SECOND;
 const USERS: u64 = 100_000;
 const APPENDED_AT_ONCE: usize = 32;
 
@@ -28,76 +24,21 @@ fn config(dir: &Path) -> anyhow::Result<Config> {
     Ok(load(None, &|_| None, &flags)?)
 }
 
-fn facets() -> FacetSet {
-    let mut set = FacetSet::default();
-    set.set(Field::ModelRequested, Value::text("m"));
-    set.set(Field::PromptHash, Value::text("h"));
-    set.set(Field::CodeService, Value::text("svc"));
-    set
-}
-
-/// What is in force: one experiment.
-fn settings() -> anyhow::Result<String> {
-    let mut settings = Settings::default();
-    let experiment = Experiment { control: Some("A".into()), ..Experiment::default() };
-    settings.experiments.insert("load".into(), experiment);
-    Ok(serde_json::to_string(&settings)?)
-}
-
-fn definitions() -> Vec<u8> {
-    let names = ["load", "A", "B", "svc"];
-    let mut out = Vec::new();
-    for name in names {
-        Observation::Define(Define::Name(Sym::of(name), name.into())).encode(&mut out);
-    }
-    Observation::Define(Define::Set(set_id(&facets()), facets())).encode(&mut out);
-    out
-}
-
-/// A call and its assignment for each trace, and the stamp of the last.
-fn batch(first: u64, set: SetId) -> (Nanos, Vec<u8>) {
-    let mut bytes = Vec::new();
-    let mut end = BEGAN;
-    for id in first..first + TRACES {
-        end = BEGAN + id * (SECOND / RATE);
-        // A multiplication spreads ids as random ones are.
-        let trace = TraceId(u128::from(id.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 64 | 1);
-        let (user, span) = (id % USERS, SpanId(id + 1));
-        let units = Units { user: Some(UnitHash(user << 44 | 7)), ..Units::default() };
-        let place = Place { trace, span, parent: SpanId::NONE, end };
-        let tokens = Tokens { output: Some(id % 700), ..Tokens::default() };
-        let duration = (id % 900 + 100) * 1_000_000;
-        Observation::Call(Call { place, duration, set, tokens, units, ..Call::default() })
-            .encode(&mut bytes);
-        Observation::Assignment(Assignment {
-            trace: Some(trace),
-            span,
-            experiment: Sym::of("load"),
-            arm: Sym::of(if user.is_multiple_of(2) { "A" } else { "B" }),
-            unit: None,
-            source: Source::FlagSpanEvent,
-            time: end,
-            assigned_ppm: None,
-            service: Sym::of("svc"),
-        })
-        .encode(&mut bytes);
-    }
-    (end, bytes)
-}
-
 /// Appends until the log is as long as wanted; gives the number of observations.
 fn fill(log: &LocalLog, tail: &mut Tail, bytes_wanted: u64) -> anyhow::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let set = set_id(&facets());
-    runtime.block_on(log.append(BEGAN, Body::Config(settings()?)))?;
-    runtime.block_on(log.append(BEGAN, Body::Batch(definitions())))?;
-    let (mut traces, mut bytes) = (0, 0);
+    let mut calls = Calls::new(USERS);
+    let began = calls.now();
+    runtime
+        .block_on(log.append(began, Body::Config(serde_json::to_string(&Calls::settings())?)))?;
+    runtime.block_on(log.append(began, Body::Batch(calls.defines())))?;
+    let (mut batches, mut bytes) = (0, 0);
     while bytes < bytes_wanted {
         let mut appended = Vec::new();
         for _ in 0..APPENDED_AT_ONCE {
-            let (stamp, payload) = batch(traces, set);
+            let (stamp, payload) = (calls.now(), calls.batch());
             bytes += payload.len() as u64;
-            traces += TRACES;
+            batches += 1;
             appended.push(log.append(stamp, Body::Batch(payload)));
         }
         for one in appended {
@@ -105,7 +46,8 @@ fn fill(log: &LocalLog, tail: &mut Tail, bytes_wanted: u64) -> anyhow::Result<u6
         }
         while matches!(tail.recv_timeout(Duration::ZERO), Next::Entry(..)) {}
     }
-    Ok(2 * traces)
+    // A call and its assignment.
+    Ok(2 * SPANS * batches)
 }
 
 fn run(dir: &Path, gib: f64) -> anyhow::Result<()> {

@@ -29,19 +29,22 @@ pub fn make_ready(
         let open = |candidate: &&Candidate| candidate.counted_at.is_none();
         let Some(candidate) = trace.candidate(at).filter(open) else { continue };
         let lacks = resolve::lacks(trace, at, dictionary, memo);
-        let from = memo.traits(candidate.call.set, dictionary).emitter;
-        let waited = candidate.received.saturating_add(wait) <= now;
-        let hopeful = |facet: usize| {
-            lacks[facet]
-                && fruitless.get(&(from, facet as u8)).is_none_or(|row| *row < FRUITLESS_MAX)
-        };
-        if !waited && (0..3).any(hopeful) {
-            continue;
-        }
         let late = candidate.received < now;
-        for facet in (0..3u8).filter(|_| late) {
-            let row = fruitless.entry((from, facet)).or_default();
-            *row = if lacks[facet as usize] { (*row + 1).min(FRUITLESS_MAX) } else { 0 };
+        // Most calls come with all that they need.
+        if late || lacks.contains(&true) {
+            let from = memo.traits(candidate.call.set, dictionary).emitter;
+            let waited = candidate.received.saturating_add(wait) <= now;
+            let hopeful = |facet: usize| {
+                lacks[facet]
+                    && fruitless.get(&(from, facet as u8)).is_none_or(|row| *row < FRUITLESS_MAX)
+            };
+            if !waited && (0..3).any(hopeful) {
+                continue;
+            }
+            for facet in (0..3u8).filter(|_| late) {
+                let row = fruitless.entry((from, facet)).or_default();
+                *row = if lacks[facet as usize] { (*row + 1).min(FRUITLESS_MAX) } else { 0 };
+            }
         }
         if let Some(candidate) = trace.candidate_mut(at) {
             candidate.counted_at = Some(context.applied);

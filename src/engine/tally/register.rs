@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::hash::Hash;
 
-/// Estimated bytes of a unit and of each of its places.
-const UNIT_BYTES: u64 = 80;
+/// Estimated bytes of a unit, with which the default limit leaves the parts of their map below the
+/// size at which they would double, and of each of its places.
+const UNIT_BYTES: u64 = 96;
 const PLACE_BYTES: u64 = 64;
 /// Events of calls, as what they are noted: below every hash of a name.
 pub(super) const EVENTS: [(Origin, Sym); 3] =
@@ -200,17 +201,19 @@ impl Register {
         self.units.insert(key, Unit { places, seen: self.turn });
     }
 
-    /// Lets the half of the units go that was not seen for longest, when they take too much.
+    /// Lets the quarter of the units go that was not seen for longest, when they take too much: more
+    /// at once is a pause, and room for what goes.
     pub fn seal(&mut self, bytes_max: u64) -> Option<Batch> {
         if self.bytes <= bytes_max {
             return None;
         }
         let mut turns: Vec<u64> = self.units.iter().map(|row| row.1.seen).collect();
-        let middle = turns.len() / 2;
-        let (_, limit, _) = turns.select_nth_unstable(middle);
+        let quarter = turns.len() / 4;
+        let (_, limit, _) = turns.select_nth_unstable(quarter);
         let limit = *limit;
+        drop(turns);
         let gone = self.units.extract(|unit| unit.seen <= limit);
-        let mut records: Vec<(u128, Value)> = Vec::with_capacity(middle);
+        let mut records: Vec<(u128, Value)> = Vec::with_capacity(quarter);
         for ((experiment, hash), unit) in gone {
             self.bytes -= UNIT_BYTES + unit.places.len() as u64 * PLACE_BYTES;
             let key = u128::from(experiment.0) << 64 | u128::from(hash.0);

@@ -8,10 +8,9 @@
 
 use super::filter::Filter;
 use super::table::Table;
-use super::tournament::Tournament;
+use super::tournament::{Head, Tournament};
 use super::write::Writer;
 use crate::model::shelf::{Family, Part, ShelfError};
-use std::cmp::Reverse;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,9 +142,6 @@ impl Drop for Merger {
     }
 }
 
-/// The head of one input; the least key first, of equal ones the newest part.
-type Head = (u128, Reverse<Part>);
-
 /// What is to be merged.
 struct Merge<'a> {
     family: Family,
@@ -175,7 +171,7 @@ impl Merge<'_> {
         let count = open.iter().map(|input| input.table.records).sum();
         let mut writer = Writer::create(path, self.family, parts, count)?;
         let (mut last, mut any) = (None, false);
-        while let Some((at, &(key, Reverse(part)))) = heads.least() {
+        while let Some((at, Head { key, part })) = heads.least() {
             let input = &mut open[at];
             if last != Some(key) && part >= self.oldest {
                 writer.take_over(key, part, input.record())?;
@@ -212,8 +208,7 @@ impl Input {
     }
 
     fn head(&self) -> Option<Head> {
-        let (key, part, _) = self.head.as_ref()?;
-        Some((*key, Reverse(*part)))
+        self.head.as_ref().map(|(key, part, _)| Head { key: *key, part: *part })
     }
 
     /// The record at the head, from its key on.

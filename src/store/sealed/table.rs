@@ -14,6 +14,7 @@ use super::filter::{self, Filter, LINE, Probe};
 use crate::model::shelf::{Family, Part, Record, ShelfError};
 use crate::model::varint;
 use std::fs::File;
+use std::mem::take;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -44,9 +45,11 @@ pub struct Table {
     lines: u64,
     top: Vec<u128>,
     filter: Option<Filter>,
-    /// The piece of the index and the block that were read last, with their numbers.
-    piece: Option<(u64, Vec<Entry>)>,
-    last: Option<(u64, Vec<u8>)>,
+    /// The piece of the index and the block that were read last.
+    piece: Held<Vec<Entry>>,
+    last: Held<Vec<u8>>,
+    /// Room for what is read.
+    room: Vec<u8>,
 }
 
 /// Bytes of a key in a record.
@@ -63,6 +66,14 @@ struct Entry {
     at: u64,
     len: usize,
 }
+
+/// What was read last, and its number; [`NONE`] when nothing was. Its room is used again.
+struct Held<T> {
+    number: u64,
+    what: T,
+}
+
+const NONE: u64 = u64::MAX;
 
 /// What the end of a file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,8 +172,9 @@ impl Table {
             lines: foot.lines,
             top: top.chunks_exact(16).map(|key| u128_at(key, 0)).collect(),
             filter: None,
-            piece: None,
-            last: None,
+            piece: Held { number: NONE, what: Vec::new() },
+            last: Held { number: NONE, what: Vec::new() },
+            room: Vec::new(),
         })
     }
 
@@ -231,18 +243,11 @@ impl Table {
     pub fn get(&mut self, key: u128) -> Result<Option<Record>, ShelfError> {
         let piece = self.top.partition_point(|first| *first <= key);
         let Some(piece) = piece.checked_sub(1).map(|piece| piece as u64) else { return Ok(None) };
-        if self.piece.as_ref().is_none_or(|held| held.0 != piece) {
-            self.piece = Some((piece, self.entries(piece)?));
-        }
-        let entries = self.piece.as_ref().map_or(&[][..], |held| &held.1);
-        let at = entries.partition_point(|entry| entry.first <= key);
+        self.hold_piece(piece)?;
+        let at = self.piece.what.partition_point(|entry| entry.first <= key);
         let Some(at) = at.checked_sub(1) else { return Ok(None) };
-        let number = piece * PIECE as u64 + at as u64;
-        if self.last.as_ref().is_none_or(|last| last.0 != number) {
-            self.last = Some((number, self.block(&entries[at])?));
-        }
-        let block = self.last.as_ref().map_or(&[][..], |last| &last.1);
-        let records = self.walk(block);
+        self.hold_block(piece * PIECE as u64 + at as u64, at)?;
+        let records = self.walk(&self.last.what);
         for record in records {
             let (found, part, bytes) = record.map_err(|what| self.damaged(what))?;
             if found == key {
@@ -252,11 +257,33 @@ impl Table {
         Ok(None)
     }
 
+    fn hold_piece(&mut self, piece: u64) -> Result<(), ShelfError> {
+        if self.piece.number != piece {
+            self.piece.number = NONE;
+            let (mut room, mut entries) = (take(&mut self.room), take(&mut self.piece.what));
+            self.read_entries(piece, &mut room, &mut entries)?;
+            (self.room, self.piece) = (room, Held { number: piece, what: entries });
+        }
+        Ok(())
+    }
+
+    /// Holds the block at a place of the piece that is held.
+    fn hold_block(&mut self, number: u64, place: usize) -> Result<(), ShelfError> {
+        if self.last.number != number {
+            self.last.number = NONE;
+            let mut bytes = take(&mut self.last.what);
+            self.read_block(&self.piece.what[place], &mut bytes)?;
+            self.last = Held { number, what: bytes };
+        }
+        Ok(())
+    }
+
     /// All records of a block, by its number.
     pub fn records_of(&self, block: u64) -> Result<Vec<Record>, ShelfError> {
         let entries = self.entries(block / PIECE as u64)?;
         let Some(entry) = entries.get(block as usize % PIECE) else { return Ok(Vec::new()) };
-        let bytes = self.block(entry)?;
+        let mut bytes = Vec::new();
+        self.read_block(entry, &mut bytes)?;
         let records = self.walk(&bytes);
         records
             .map(|record| {
@@ -313,12 +340,23 @@ impl Table {
     }
 
     fn entries(&self, piece: u64) -> Result<Vec<Entry>, ShelfError> {
+        let mut entries = Vec::new();
+        self.read_entries(piece, &mut Vec::new(), &mut entries)?;
+        Ok(entries)
+    }
+
+    fn read_entries(
+        &self,
+        piece: u64,
+        room: &mut Vec<u8>,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), ShelfError> {
         let before = piece * PIECE as u64;
         let count = (self.blocks.saturating_sub(before)).min(PIECE as u64) as usize;
-        let mut bytes = vec![0; count * ENTRY + 4];
+        room.resize(count * ENTRY + 4, 0);
         let at = self.index_at + before * ENTRY as u64 + piece * 4;
-        self.file.read_exact_at(&mut bytes, at)?;
-        let (entries, crc) = bytes.split_at(count * ENTRY);
+        self.file.read_exact_at(room, at)?;
+        let (entries, crc) = room.split_at(count * ENTRY);
         if crc != crc32c::crc32c(entries).to_le_bytes() {
             return Err(self.damaged("its index is not what was written"));
         }
@@ -327,17 +365,20 @@ impl Table {
             at: u64_at(e, 16),
             len: u32::from_le_bytes([e[24], e[25], e[26], e[27]]) as usize,
         };
-        Ok(entries.chunks_exact(ENTRY).map(read).collect())
+        out.clear();
+        out.extend(entries.chunks_exact(ENTRY).map(read));
+        Ok(())
     }
 
-    fn block(&self, entry: &Entry) -> Result<Vec<u8>, ShelfError> {
-        let mut bytes = vec![0; entry.len + 4];
-        self.file.read_exact_at(&mut bytes, entry.at)?;
-        let crc = bytes.split_off(entry.len);
-        match crc == crc32c::crc32c(&bytes).to_le_bytes() {
-            true => Ok(bytes),
-            false => Err(self.damaged("a block is not what was written")),
+    fn read_block(&self, entry: &Entry, out: &mut Vec<u8>) -> Result<(), ShelfError> {
+        out.resize(entry.len + 4, 0);
+        self.file.read_exact_at(out, entry.at)?;
+        let (bytes, crc) = out.split_at(entry.len);
+        if crc != crc32c::crc32c(bytes).to_le_bytes() {
+            return Err(self.damaged("a block is not what was written"));
         }
+        out.truncate(entry.len);
+        Ok(())
     }
 
     fn damaged(&self, what: &'static str) -> ShelfError {

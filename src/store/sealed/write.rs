@@ -1,4 +1,4 @@
-//! Writes a table: records in the order of their keys, blocks of about 8 KiB.
+//! Writes a table: records in the order of their keys, in blocks.
 
 use super::filter::{self, Filter, Probe};
 use super::table::{Foot, PIECE, key_bytes};
@@ -8,7 +8,15 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-const BLOCK_BYTES: usize = 8 << 10;
+/// Bytes of a block, about. A unit that comes again is looked up: a block of theirs is read, checked
+/// and searched for one record. Others are mostly read by merges, one block after the other.
+fn block_bytes(family: Family) -> usize {
+    match family {
+        Family::Units => 1 << 10,
+        Family::Traces | Family::Responses => 8 << 10,
+    }
+}
+
 /// Keys that are added to the filter together.
 const PROBES: usize = 1 << 16;
 
@@ -17,6 +25,7 @@ pub struct Writer {
     out: BufWriter<File>,
     at: u64,
     block: Vec<u8>,
+    block_bytes: usize,
     first: u128,
     /// Entries of the index, in pieces with their checksums.
     index: Vec<u8>,
@@ -49,8 +58,9 @@ impl Writer {
             top_crc: 0,
         };
         let (block, index, piece, top, probes) = Default::default();
-        let filter = Filter::new(count);
-        Ok(Writer { out, at: 0, block, first: 0, index, piece, top, filter, probes, foot })
+        let (filter, block_bytes) = (Filter::new(count), block_bytes(family));
+        let (at, first) = (0, 0);
+        Ok(Writer { out, at, block, block_bytes, first, index, piece, top, filter, probes, foot })
     }
 
     /// Appends a record; its key is above all before.
@@ -83,7 +93,7 @@ impl Writer {
             self.add_probes();
         }
         self.foot.records += 1;
-        if self.block.len() >= BLOCK_BYTES {
+        if self.block.len() >= self.block_bytes {
             self.end_block()?;
         }
         Ok(())
