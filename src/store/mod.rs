@@ -6,6 +6,7 @@ mod outbox;
 mod sealed;
 mod server;
 mod snapshot;
+mod steady;
 
 pub use lock::Lock;
 pub use outbox::{Outbox, Put};
@@ -16,6 +17,7 @@ pub use snapshot::{Draft, covered, newest, save};
 use crate::fail;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use steady::Steady;
 
 /// Why something beside the log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +63,13 @@ fn replace(
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let mut beside = Beside::begin(path)?;
-    write(&mut beside.file)?;
+    write(beside.file.file())?;
     beside.commit()
 }
 
 /// A file that is written beside the one that it is to replace.
 struct Beside {
-    file: File,
+    file: Steady,
     path: PathBuf,
 }
 
@@ -75,12 +77,13 @@ impl Beside {
     fn begin(path: &Path) -> std::io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true);
-        Ok(Beside { file: options.open(path.with_extension("tmp"))?, path: path.to_owned() })
+        let file = options.open(path.with_extension("tmp"))?;
+        Ok(Beside { file: Steady::new(file), path: path.to_owned() })
     }
 
     /// Syncs it, renames it, and syncs the folder.
-    fn commit(self) -> std::io::Result<()> {
-        self.file.sync_all()?;
+    fn commit(mut self) -> std::io::Result<()> {
+        self.file.file().sync_all()?;
         fail::point("store.rename");
         std::fs::rename(self.path.with_extension("tmp"), &self.path)?;
         fail::point("store.renamed");

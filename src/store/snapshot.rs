@@ -7,6 +7,7 @@
 //! first entry which the snapshot does not contain. One that is damaged, cut short or of another
 //! version of the engine is passed over for the one before it; the log makes up for it.
 
+use super::steady::Steady;
 use super::{Beside, Error};
 use crate::fail;
 use crate::model::Position;
@@ -85,7 +86,7 @@ impl Draft {
     fn complete(&mut self, rest: &[u8]) -> std::io::Result<()> {
         let Draft { beside, version, position, sum } = self;
         Summed { file: &mut beside.file, sum }.write_all(rest)?;
-        beside.file.seek(SeekFrom::Start(0))?;
+        beside.file.file().seek(SeekFrom::Start(0))?;
         beside.file.write_all(&header(version, *position, *sum))
     }
 }
@@ -99,7 +100,7 @@ struct Sum {
 
 /// A file, and the sum of what was written to it.
 struct Summed<'a> {
-    file: &'a mut File,
+    file: &'a mut Steady,
     sum: &'a mut Sum,
 }
 

@@ -307,7 +307,8 @@ impl Join {
         let horizon = now.saturating_sub(context.settings.horizon.0);
         let max = context.settings.limits.horizon_bytes_max;
         while let Some(group) = self.parts.groups.front() {
-            let crowded = self.parts.bytes > max && self.parts.groups.len() > 1;
+            // The next batch has to fit.
+            let crowded = self.parts.bytes > max - max / 32 && self.parts.groups.len() > 1;
             if group.newest >= horizon && !crowded {
                 break;
             }

@@ -201,19 +201,19 @@ impl Register {
         self.units.insert(key, Unit { places, seen: self.turn });
     }
 
-    /// Lets the quarter of the units go that was not seen for longest, when they take too much: more
-    /// at once is a pause, and room for what goes.
+    /// Lets the half of the units go that was not seen for longest, when they take too much: each unit
+    /// that is new is asked for in all that went, so it has to go in few pieces.
     pub fn seal(&mut self, bytes_max: u64) -> Option<Batch> {
         if self.bytes <= bytes_max {
             return None;
         }
         let mut turns: Vec<u64> = self.units.iter().map(|row| row.1.seen).collect();
-        let quarter = turns.len() / 4;
-        let (_, limit, _) = turns.select_nth_unstable(quarter);
+        let middle = turns.len() / 2;
+        let (_, limit, _) = turns.select_nth_unstable(middle);
         let limit = *limit;
         drop(turns);
         let gone = self.units.extract(|unit| unit.seen <= limit);
-        let mut records: Vec<(u128, Value)> = Vec::with_capacity(quarter);
+        let mut records: Vec<(u128, Value)> = Vec::with_capacity(middle);
         for ((experiment, hash), unit) in gone {
             self.bytes -= UNIT_BYTES + unit.places.len() as u64 * PLACE_BYTES;
             let key = u128::from(experiment.0) << 64 | u128::from(hash.0);

@@ -1,6 +1,6 @@
 //! A blocked Bloom filter: one line of 64 bytes per key, of which 56 are bits and the last 4 are the
 //! CRC-32C of the others, so that a line can be read from disk alone and a flipped bit is seen.
-//! It may say yes to a key that was not added (about 1 % when it is full), never no to one
+//! It may say yes to a key that was not added (about 0.4 % when it is full), never no to one
 //! that was.
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -11,8 +11,8 @@ pub const LINE: usize = 64;
 const WORDS: usize = 7;
 /// Bits that name one of a word.
 const WORD_BITS: usize = 6;
-/// So many keys a line: 12 bits each.
-const KEYS_PER_LINE: u64 = 43;
+/// So many keys a line: 14 bits each.
+const KEYS_PER_LINE: u64 = 36;
 /// Groups of lines, as a power of two.
 const GROUP_BITS: u32 = 9;
 

@@ -212,7 +212,8 @@ impl Sealed {
         if self.merger.writing().is_some() {
             return Ok(());
         }
-        for (family, _) in FAMILIES {
+        // Every unit that is new is asked for in all of their tables.
+        for family in [Family::Units, Family::Traces, Family::Responses] {
             let kind = &self.kinds[family as usize];
             let Some(range) = merge::due(&kind.tables, family, kind.recent.since()) else {
                 continue;

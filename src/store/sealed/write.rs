@@ -4,6 +4,7 @@ use super::filter::{self, Filter, Probe};
 use super::table::{Foot, PIECE, key_bytes};
 use crate::model::shelf::{Batch, Family, Part};
 use crate::model::varint;
+use crate::store::steady::Steady;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -17,12 +18,13 @@ fn block_bytes(family: Family) -> usize {
     }
 }
 
+const BUFFER_BYTES: usize = 256 << 10;
 /// Keys that are added to the filter together.
 const PROBES: usize = 1 << 16;
 
 /// A table that is being written.
 pub struct Writer {
-    out: BufWriter<File>,
+    out: BufWriter<Steady>,
     at: u64,
     block: Vec<u8>,
     block_bytes: usize,
@@ -45,7 +47,13 @@ impl Writer {
         parts: (Part, Part),
         count: u64,
     ) -> std::io::Result<Writer> {
-        let out = BufWriter::with_capacity(256 << 10, File::create(path)?);
+        let file = File::create(path)?;
+        // What is put at once is small, and mostly merged before anybody wants it on the disk.
+        let steady = match parts.0 == parts.1 {
+            true => Steady::left_to_the_system(file),
+            false => Steady::new(file),
+        };
+        let out = BufWriter::with_capacity(BUFFER_BYTES, steady);
         let foot = Foot {
             family,
             records: 0,
