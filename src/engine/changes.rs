@@ -28,9 +28,9 @@ impl Changes {
 
     /// Puts the facts that `give` adds in place of `old`: what is in both changes nothing. Both are
     /// then sorted, unless there is nothing to compare.
-    pub fn replace<R>(&mut self, old: &mut [Fact], give: impl FnOnce(&mut Vec<Fact>) -> R) -> R {
+    pub fn replace(&mut self, old: &mut [Fact], give: impl FnOnce(&mut Vec<Fact>)) {
         let from = self.facts.len();
-        let given = give(&mut self.facts);
+        give(&mut self.facts);
         if !old.is_empty() {
             let mut new = self.facts.split_off(from);
             old.sort_unstable();
@@ -38,7 +38,6 @@ impl Changes {
             self.difference(old, &new);
         }
         self.signs.resize(self.facts.len(), 1);
-        given
     }
 
     /// What turns `old` into `new`, both sorted.

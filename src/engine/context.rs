@@ -170,12 +170,6 @@ impl Context {
         self.derived.by_experiment.get(&experiment).unwrap_or(&self.derived.identity)
     }
 
-    /// The epoch of a call: the last one that was applied when the call was first counted and
-    /// began no later than its end.
-    pub fn epoch(&self, experiment: Sym, site: Sym, end: Nanos, counted_at: u32) -> u32 {
-        self.experiments.get(&experiment).map_or(1, |state| state.epoch(site, end, counted_at))
-    }
-
     /// The last epoch of a site.
     pub fn current_epoch(&self, experiment: Sym, site: Sym) -> Option<&Epoch> {
         self.experiments.get(&experiment)?.epochs.get(&site)?.last()
@@ -229,7 +223,8 @@ impl Definition {
 }
 
 impl ExperimentState {
-    /// The epoch of a call, see [`Context::epoch`].
+    /// The epoch of a call: the last one that was applied when the call was first counted and
+    /// began no later than its end.
     pub fn epoch(&self, site: Sym, end: Nanos, counted_at: u32) -> u32 {
         let began =
             |epoch: &&Epoch| epoch.applied <= counted_at && u64::from(epoch.minute) * MINUTE <= end;
@@ -293,7 +288,8 @@ mod tests {
     fn a_call_keeps_the_epoch_that_was_known_when_it_was_counted() {
         let mut context = Context::new(Settings::default());
         let at = |context: &Context, minute: u64, counted| {
-            context.epoch(Sym::of("e"), Sym::of("s"), minute * MINUTE, counted)
+            let state = context.experiments.get(&Sym::of("e")).expect("decided");
+            state.epoch(Sym::of("s"), minute * MINUTE, counted)
         };
         assert!(context.decide(&epoch(1, 2, 10), "e"));
         assert!(!context.decide(&epoch(1, 2, 10), "e"), "known numbers are ignored");

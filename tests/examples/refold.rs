@@ -1,7 +1,7 @@
 //! How long a restart takes, and how fast a log is folded anew:
 //! `cargo run --release --example refold -- DIR [GIB]` fills a data folder with calls and their
-//! assignments, as the load of the race gives them, up to so many GiB of log (10), folds all of it without a snapshot, saves one, and
-//! opens the folder again. The folder must be empty, and stays.
+//! assignments, as the load of the race gives them, up to so many GiB of log (10), folds all of it
+//! without a snapshot, saves one, and opens the folder again. The folder must be empty, and stays.
 
 #[path = "../support/calls.rs"]
 mod calls;

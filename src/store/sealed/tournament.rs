@@ -36,7 +36,7 @@ impl Head {
 // === impl Tournament ===
 
 impl Tournament {
-    /// Of inputs with these heads; none has ended.
+    /// Of inputs with these heads; one without has ended.
     pub fn new(heads: impl IntoIterator<Item = Option<Head>>) -> Self {
         let heads = heads.into_iter().map(|head| head.unwrap_or(ENDED));
         let mut heads: Vec<Head> = heads.collect();
