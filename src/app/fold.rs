@@ -76,7 +76,7 @@ fn read(need: &Need, shelf: &mut dyn Shelf) -> Result<Answers, ShelfError> {
 
 fn place_of(key: &Key) -> (Family, u128) {
     match key {
-        Key::Trace(id) => (Family::Traces, id.0),
+        Key::Trace(id) => (Family::Traces, id.sealed_key()),
         Key::Response(hash) => (Family::Responses, u128::from(hash.0)),
         Key::Unit(experiment, hash) => {
             (Family::Units, u128::from(experiment.0) << 64 | u128::from(hash.0))

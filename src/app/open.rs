@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Frozen};
 use crate::log::{self, LocalLog, Tail};
 use crate::model::shelf::ShelfError;
-use crate::model::{Meter, Position};
+use crate::model::{Body, Meter, Position};
 use crate::store;
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
@@ -31,6 +31,10 @@ pub struct Data {
     /// What an entry leads to goes through it into the outbox.
     pub recorder: Recorder,
 }
+
+/// A start that folds much takes a snapshot after so many times the bytes of log that a server
+/// does: when it ends early the next one goes on from there, and tables that were replaced can go.
+const SAVES_APART: u64 = 8;
 
 /// Opens the folder of a config. `seen` is told the positions that are read, and the last one.
 pub fn open(
@@ -58,12 +62,20 @@ pub fn open(
     check_gap(&engine, opened.first(), &config.data, accept_loss)?;
     let (from, next) = (engine.position().max(opened.first()), opened.next());
     let mut entries = opened.entries(from)?;
+    let (mut bytes, save_after) = (0, config.snapshot.log_bytes.saturating_mul(SAVES_APART));
     for entry in entries.by_ref() {
         let (position, entry) = entry?;
         // Decisions that a look makes here are in the log already, or are made again later.
         let mut output = apply(&mut engine, position, &entry, &mut shelf).map_err(set_aside)?;
         recorder.take(&engine, &mut output);
         seen(position + 1, next);
+        if let Body::Batch(batch) = &entry.body {
+            bytes += batch.len() as u64;
+        }
+        if bytes >= save_after {
+            bytes = 0;
+            save_on_the_way(&config.data, &engine, &mut shelf, &mut recorder);
+        }
     }
     for lost in &entries.lost {
         let (file, offset) = (lost.file.display(), lost.offset);
@@ -71,6 +83,24 @@ pub fn open(
     }
     let (log, tail) = opened.start()?;
     Ok(Data { lock, log, tail, engine, shelf, outbox, recorder })
+}
+
+/// Without a snapshot nothing is lost but time.
+fn save_on_the_way(
+    dir: &Path,
+    engine: &Engine,
+    shelf: &mut store::Sealed,
+    recorder: &mut Recorder,
+) {
+    let rested = recorder.rest(engine.position()).and_then(|rest| {
+        let synced = rest.sync();
+        recorder.rested(&rest, synced.is_ok());
+        synced
+    });
+    let saved = rested.map_err(anyhow::Error::from).and_then(|()| save(dir, engine, shelf));
+    if let Err(error) = saved {
+        tracing::warn!(%error, "no snapshot on the way");
+    }
 }
 
 /// A damaged table is put aside: the next start rebuilds from an older snapshot or the log.

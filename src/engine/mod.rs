@@ -31,7 +31,7 @@ use watch::{Scene, Watch};
 pub use stage::{Answers, Need, Sealing};
 
 /// Version of the bytes of state; a snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 8;
+pub const STATE_VERSION: u32 = 9;
 
 /// All state, and what is in force. What serde writes of it is without its large maps, which
 /// [`Frozen::write`] adds.

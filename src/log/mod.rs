@@ -224,8 +224,9 @@ impl Opened {
         }
         if trailer.is_none() {
             self.files.write_at(&file, &trailer::open(len), room).map_err(wrap)?;
-            self.files.sync(&file).map_err(wrap)?;
         }
+        // What a process wrote that ended before its sync is read and applied like all else.
+        self.files.sync(&file).map_err(wrap)?;
         self.current = Some(Current { file, durable: from, written: from, dirty: 0, len: room });
         Ok(())
     }

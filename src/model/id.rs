@@ -54,6 +54,33 @@ impl TraceId {
         let id = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok())??;
         (id != 0).then_some(TraceId(id))
     }
+
+    /// The key of its sealed record. Its upper half is evenly spread, whatever kind of ids there
+    /// are (some begin with a time, some with zeros), and no two ids have the same.
+    pub fn sealed_key(self) -> u128 {
+        let (high, low) = ((self.0 >> 64) as u64, self.0 as u64);
+        u128::from(spread(high ^ spread(low))) << 64 | u128::from(low)
+    }
+
+    /// The id of a sealed record.
+    pub fn of_sealed(key: u128) -> Self {
+        let (high, low) = ((key >> 64) as u64, key as u64);
+        TraceId(u128::from(gather(high) ^ spread(low)) << 64 | u128::from(low))
+    }
+}
+
+/// The end of MurmurHash3, by Austin Appleby: a bijection of which each bit depends on all bits.
+fn spread(mut word: u64) -> u64 {
+    word = (word ^ word >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    word = (word ^ word >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    word ^ word >> 33
+}
+
+/// What was spread: by the inverses of the factors, modulo 2⁶⁴.
+fn gather(mut word: u64) -> u64 {
+    word = (word ^ word >> 33).wrapping_mul(0x9cb4_b2f8_1293_37db);
+    word = (word ^ word >> 33).wrapping_mul(0x4f74_430c_22a5_4005);
+    word ^ word >> 33
 }
 
 impl SpanId {
@@ -138,4 +165,29 @@ pub fn rfc3339(at: Nanos) -> String {
 pub fn nanos(text: &str) -> Option<Nanos> {
     let at = text.parse::<jiff::Timestamp>().ok()?;
     Nanos::try_from(at.as_nanosecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_sealed_key_gives_its_id_back(id in any::<u128>()) {
+            prop_assert_eq!(TraceId::of_sealed(TraceId(id).sealed_key()), TraceId(id));
+        }
+    }
+
+    #[test]
+    fn ids_that_differ_in_few_bits_are_spread_evenly() {
+        let kinds: [fn(u128) -> u128; 4] =
+            [|at| at, |at| at << 64, |at| at << 96 | 7, |at| at << 64 | at];
+        for id in kinds {
+            let mut places = [0; 256];
+            (1..=25_600).for_each(|at| places[(TraceId(id(at)).sealed_key() >> 120) as usize] += 1);
+            let (least, most) = (places.iter().min(), places.iter().max());
+            assert!(least >= Some(&60) && most <= Some(&140), "{least:?} to {most:?} of 100");
+        }
+    }
 }

@@ -13,7 +13,7 @@ pub type Part = u32;
 /// Which kind of record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Family {
-    /// Traces by their id.
+    /// Traces by the sealed key of their id.
     Traces,
     /// Trace ids by the keyed hash of a response id, in the lower half of the key.
     Responses,

@@ -125,7 +125,7 @@ impl Join {
     }
 
     fn admit_trace(&mut self, record: &Record, context: &Context) {
-        let id = TraceId(record.key);
+        let id = TraceId::of_sealed(record.key);
         if self.traces.contains_key(&id) {
             return;
         }
@@ -145,7 +145,7 @@ impl Join {
     fn read(&mut self, record: &Record) -> Option<Trace> {
         let mut trace = Trace::default();
         let atoms = &self.parts.atoms;
-        if unpack(TraceId(record.key), &record.bytes, atoms, &mut trace).is_err() {
+        if unpack(TraceId::of_sealed(record.key), &record.bytes, atoms, &mut trace).is_err() {
             count(&mut self.counts.limits, "sealed_unreadable");
             return None;
         }
@@ -210,7 +210,8 @@ impl Join {
         if ids.is_empty() {
             return Vec::new();
         }
-        ids.sort_unstable();
+        // In the order of their records.
+        ids.sort_by_cached_key(|id| id.sealed_key());
         self.end_waits(&ids, now, context, dictionary, changes);
         let (mut records, mut found) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut dues, mut newest, mut lost) = (BTreeSet::new(), 0, false);
@@ -225,7 +226,7 @@ impl Join {
                 lost |= self.note_dues(id, &held, context, dictionary, &mut dues);
             }
             self.seal_responses(id, &held.bytes, &mut found);
-            records.push((id.0, Value::Kept(held.bytes.0)));
+            records.push((id.sealed_key(), Value::Kept(held.bytes.0)));
         }
         let responses = response_records(found);
         let traces: u64 = records.iter().map(|record| record.1.len() as u64 + TRACE_BYTES).sum();
@@ -342,7 +343,7 @@ impl Join {
     ) {
         let mut before = Memo::default();
         for record in records {
-            if self.traces.contains_key(&TraceId(record.key)) {
+            if self.traces.contains_key(&TraceId::of_sealed(record.key)) {
                 continue;
             }
             let Some(trace) = self.read(record) else { continue };
@@ -351,7 +352,7 @@ impl Join {
                 Walk::Expire => self.expire_one(record, &trace, context, dictionary),
                 Walk::Reconsider(old, concerns) => {
                     if concerns.is_none_or(|experiment| trace.names(experiment)) {
-                        let (id, to) = (TraceId(record.key), (&**old, context));
+                        let (id, to) = (TraceId::of_sealed(record.key), (&**old, context));
                         self.reconsider_one(id, &trace, to, &mut before, dictionary, changes);
                     }
                     let dues: Vec<u32> = waits::dues(&trace, context).map(rounded_up).collect();
@@ -375,7 +376,7 @@ impl Join {
         if waits::next_due(&trace, context).is_none_or(|due| due > now) {
             return;
         }
-        let id = TraceId(record.key);
+        let id = TraceId::of_sealed(record.key);
         let mut before = Resolution::default();
         self.resolve(id, &trace, context, dictionary, &mut before);
         trace.resolved_at = now;
@@ -390,7 +391,7 @@ impl Join {
         dictionary: &mut Dictionary,
     ) {
         if !trace.scores.is_empty() {
-            let id = TraceId(record.key);
+            let id = TraceId::of_sealed(record.key);
             let mut last = Resolution::default();
             self.resolve(id, trace, context, dictionary, &mut last);
             self.give_up_scores(last.census.lost_scores);

@@ -3,7 +3,7 @@
 //! [`Recent`](super::recent::Recent), so most keys that are nowhere cost no look at any table.
 
 use super::filter::Probe;
-use super::table::Table;
+use super::kind::Ask;
 use super::{Sealed, path_of};
 use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError, Value};
 use std::ops::Range;
@@ -11,9 +11,6 @@ use std::sync::Arc;
 
 /// Records of a page, about.
 const PAGE_RECORDS: usize = 8_192;
-
-/// Where a key may be among what was put since the process began, if anywhere.
-type Among = Option<(Part, Part)>;
 
 impl Shelf for Sealed {
     fn put(&mut self, batch: &Arc<Batch>) -> Result<(), ShelfError> {
@@ -45,7 +42,7 @@ impl Shelf for Sealed {
         let kind = &mut self.kinds[family as usize];
         let since = kind.recent.since();
         let waiting = || self.backlog.of(family).filter(|one| one.batch.part >= oldest);
-        let all_recent = kind.tables.iter().all(|table| table.parts.0 >= since)
+        let all_recent = kind.tables().iter().all(|table| table.parts.0 >= since)
             && waiting().all(|one| one.batch.part >= since);
         for key in keys {
             let probe = Probe::new(*key);
@@ -55,7 +52,7 @@ impl Shelf for Sealed {
             }
             let record = match waiting().rev().find_map(|one| one.get(*key)) {
                 Some(record) => Some(record),
-                None => newest(&mut kind.tables, probe, *key, oldest, (since, among))?,
+                None => kind.newest(0, &Ask { key: *key, probe, oldest, among })?,
             };
             found.extend(record);
         }
@@ -72,9 +69,9 @@ impl Shelf for Sealed {
         let (mut at, mut block) = ((from.at >> 64) as usize, from.at as u64);
         loop {
             let kind = &self.kinds[family as usize];
-            let (parts_of, blocks) = match kind.tables.get(at) {
+            let (parts_of, blocks) = match kind.tables().get(at) {
                 Some(table) => (table.parts, table.blocks),
-                None => match self.backlog.of(family).nth(at - kind.tables.len()) {
+                None => match self.backlog.of(family).nth(at - kind.tables().len()) {
                     Some(one) => ((one.batch.part, one.batch.part), pages(&one.batch)),
                     None => break,
                 },
@@ -96,12 +93,9 @@ impl Shelf for Sealed {
 
     fn drop_before(&mut self, family: Family, oldest: Part) {
         let kind = &mut self.kinds[family as usize];
-        if oldest <= kind.oldest {
-            return;
+        if oldest > kind.oldest {
+            kind.drop_before(oldest);
         }
-        kind.oldest = oldest;
-        kind.tables.retain(|table| table.parts.1 >= oldest);
-        kind.recent.drop_before(oldest);
     }
 }
 
@@ -115,8 +109,8 @@ impl Sealed {
         page: &mut Page,
     ) -> Result<(), ShelfError> {
         let kind = &mut self.kinds[family as usize];
-        let (first, records, later) = match at.checked_sub(kind.tables.len()) {
-            None => (kind.tables[at].parts.0, kind.tables[at].records_of(block)?, 0),
+        let (first, records, later) = match at.checked_sub(kind.tables().len()) {
+            None => (kind.tables()[at].parts.0, kind.tables()[at].records_of(block)?, 0),
             Some(nth) => match self.backlog.of(family).nth(nth) {
                 Some(one) => (one.batch.part, chunk(&one.batch, block), nth + 1),
                 None => return Ok(()),
@@ -132,34 +126,13 @@ impl Sealed {
             let shadowed = waiting.any(|one| {
                 (among.is_some() || one.batch.part < since) && one.get(record.key).is_some()
             });
-            let rest = kind.tables.get_mut(at + 1..).unwrap_or_default();
-            if !shadowed && newest(rest, probe, record.key, 0, (since, among))?.is_none() {
+            let ask = Ask { key: record.key, probe, oldest: 0, among };
+            if !shadowed && kind.newest(at + 1, &ask)?.is_none() {
                 page.records.push(record);
             }
         }
         Ok(())
     }
-}
-
-/// The newest record of a key, when its part is not too old.
-fn newest(
-    tables: &mut [Table],
-    probe: Probe,
-    key: u128,
-    oldest: Part,
-    (since, among): (Part, Among),
-) -> Result<Option<Record>, ShelfError> {
-    for table in tables.iter_mut().rev().take_while(|table| table.parts.1 >= oldest) {
-        let parts = table.parts;
-        let apart = among.is_none_or(|among| parts.1 < among.0 || parts.0 > among.1);
-        if (parts.0 >= since && apart) || !table.may_have(probe)? {
-            continue;
-        }
-        if let Some(record) = table.get(key)? {
-            return Ok((record.part >= oldest).then_some(record));
-        }
-    }
-    Ok(None)
 }
 
 fn pages(batch: &Batch) -> u64 {

@@ -17,6 +17,8 @@ pub struct Manifest {
     /// Family, number, size.
     pub(super) tables: Vec<(u8, u64, u64)>,
     pub(super) oldest: [Part; 3],
+    /// Catalogs in the same way; nothing rests on them.
+    pub(super) catalogs: Vec<(u8, u64, u64)>,
 }
 
 /// See the module.
@@ -54,7 +56,8 @@ impl Frozen {
 // === impl Manifest ===
 
 impl Manifest {
+    /// Of all its files.
     pub(super) fn numbers(&self) -> BTreeSet<u64> {
-        self.tables.iter().map(|table| table.1).collect()
+        self.tables.iter().chain(&self.catalogs).map(|file| file.1).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Records that left the engine's memory, on disk: `DIR/sealed/<family>-<number>.tab`.
 //!
 //! Flow: batch → one immutable table, written on a thread → tables of like size are merged on
-//! another → tables whose parts are all beyond the horizon go. Nothing is ever changed in place: a
+//! another → large ones get a catalog in common → tables whose parts are all beyond the horizon go. Nothing is ever changed in place: a
 //! [`Manifest`] names the tables of a moment, a snapshot of the engine carries it, and tables stay
 //! as long as one of the last two snapshots names them. So a restart sees exactly the records that
 //! were there when its snapshot was taken, whatever was written after. What is asked and put is in
@@ -9,25 +9,31 @@
 
 mod asked;
 mod backlog;
+mod catalog;
 mod filter;
 mod frozen;
+mod kind;
 mod merge;
 mod recent;
+mod scan;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tournament;
+mod worker;
 mod write;
 
 use crate::fail;
-use crate::model::shelf::{Family, Part, ShelfError};
+use crate::model::shelf::{Family, ShelfError};
 use backlog::Backlog;
+use catalog::Catalog;
 pub use frozen::{Frozen, Manifest};
-use merge::{Done, Merger};
+use kind::Kind;
 use recent::{NEVER, Recent};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use table::Table;
+use worker::{Done, Made, Worker};
 
 /// Bytes of filters that are held in memory; of further ones a line is read when it is needed.
 /// Tests need few, so that each kind of going without is tried.
@@ -44,18 +50,10 @@ pub struct Sealed {
     /// By family.
     kinds: [Kind; 3],
     backlog: Backlog,
-    merger: Merger,
+    worker: Worker,
     retained: VecDeque<BTreeSet<u64>>,
     /// Tables that are not known to be durable.
     unsynced: BTreeSet<u64>,
-}
-
-/// What there is of a family.
-struct Kind {
-    /// Oldest parts first.
-    tables: Vec<Table>,
-    oldest: Part,
-    recent: Recent,
 }
 
 // === impl Sealed ===
@@ -65,11 +63,13 @@ impl Sealed {
     /// no longer need it. With `accept_loss` damaged tables are named and left out.
     pub fn open(dir: &Path, manifest: &Manifest, accept_loss: bool) -> Result<Sealed, ShelfError> {
         let folder = dir.join("sealed");
-        let mut kinds = manifest.oldest.map(Kind::new);
+        let mut kinds = FAMILIES.map(|(family, _)| {
+            Kind::new(family, manifest.oldest[family as usize], Recent::new(NEVER))
+        });
         for (family, number, bytes) in &manifest.tables {
             let Some((of, _)) = FAMILIES.get(usize::from(*family)) else { continue };
             match open(&path_of(&folder, *of, *number), *number, *of, *bytes) {
-                Ok(table) => kinds[*of as usize].tables.push(table),
+                Ok(table) => kinds[*of as usize].push(table),
                 Err(error @ ShelfError::Damaged { .. }) if accept_loss => {
                     tracing::error!(%error, "goes on without it: what comes late for its records \
                         is counted anew");
@@ -77,10 +77,11 @@ impl Sealed {
                 Err(error) => return Err(error),
             }
         }
+        open_catalogs(&folder, manifest, &mut kinds);
         // Units come again and again, and response ids that are nowhere are hardly ever asked for:
         // the tables' own filters are better for them.
         let traces = &mut kinds[Family::Traces as usize];
-        let last = traces.tables.iter().map(|table| table.parts.1).max();
+        let last = traces.tables().iter().map(|table| table.parts.1).max();
         traces.recent = Recent::new(last.map_or(0, |last| last + 1));
         // A number is used once: an older snapshot may still rest on a table that this one does
         // not name.
@@ -90,7 +91,7 @@ impl Sealed {
             next,
             kinds,
             backlog: Backlog::default(),
-            merger: Merger::default(),
+            worker: Worker::default(),
             retained: VecDeque::from([manifest.numbers()]),
             unsynced: BTreeSet::new(),
         };
@@ -101,17 +102,18 @@ impl Sealed {
     /// What there is now, for a snapshot: it has to be durable before one may rest on it.
     pub fn freeze(&mut self) -> Result<Frozen, ShelfError> {
         self.take_written()?;
-        let (mut tables, mut waiting) = (Vec::new(), Vec::new());
+        let (mut tables, mut catalogs, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, (family, _)) in self.kinds.iter().zip(FAMILIES) {
-            tables.extend(kind.tables.iter().map(|t| (family as u8, t.number, t.bytes)));
+            tables.extend(kind.tables().iter().map(|t| (family as u8, t.number, t.bytes)));
+            catalogs.extend(kind.catalogs().iter().map(|c| (family as u8, c.number, c.bytes)));
             let to_come = self.backlog.of(family);
             waiting.extend(to_come.map(|one| (family as u8, one.number, one.outcome.clone())));
         }
-        let written = self.kinds.iter().flat_map(|kind| &kind.tables);
+        let written = self.kinds.iter().flat_map(Kind::tables);
         let unsynced = written.filter(|table| self.unsynced.contains(&table.number));
         let unsynced = unsynced.map(|table| table.file().clone()).collect();
         let oldest = [0, 1, 2].map(|kind| self.kinds[kind].oldest);
-        let manifest = Manifest { next: self.next, tables, oldest };
+        let manifest = Manifest { next: self.next, tables, oldest, catalogs };
         Ok(Frozen { folder: self.folder.clone(), manifest, unsynced, waiting })
     }
 
@@ -128,9 +130,10 @@ impl Sealed {
             return Ok(());
         }
         let mut needed: BTreeSet<u64> = self.retained.iter().flatten().copied().collect();
-        needed.extend(self.kinds.iter().flat_map(|kind| &kind.tables).map(|t| t.number));
+        needed.extend(self.kinds.iter().flat_map(Kind::tables).map(|t| t.number));
+        needed.extend(self.kinds.iter().flat_map(Kind::catalogs).map(|c| c.number));
         needed.extend(FAMILIES.iter().flat_map(|of| self.backlog.of(of.0)).map(|one| one.number));
-        needed.extend(self.merger.writing());
+        needed.extend(self.worker.writing());
         self.backlog.clean(self.folder.clone(), needed, self.next)
     }
 
@@ -140,18 +143,20 @@ impl Sealed {
         std::fs::rename(file, format!("{file}.damaged"))
     }
 
-    /// Bytes of all tables that are written, and of the filters in memory.
+    /// Bytes of all tables that are written and of their catalogs, and of the filters in memory.
     pub fn bytes(&self) -> (u64, u64) {
-        let tables = self.kinds.iter().flat_map(|kind| &kind.tables);
+        let tables = self.kinds.iter().flat_map(Kind::tables);
+        let catalogs = self.kinds.iter().flat_map(Kind::catalogs);
+        let catalogs: u64 = catalogs.map(|catalog| catalog.bytes).sum();
         let held = tables.clone().filter(|table| table.holds_filter());
         let held: u64 = held.map(Table::filter_bytes).sum();
         let recent: u64 = self.kinds.iter().map(|kind| kind.recent.bytes()).sum();
-        (tables.map(|table| table.bytes).sum(), held + recent)
+        (tables.map(|table| table.bytes).sum::<u64>() + catalogs, held + recent)
     }
 
     /// Tables there are.
     pub fn count(&self) -> usize {
-        self.kinds.iter().map(|kind| kind.tables.len()).sum::<usize>() + self.backlog.len()
+        self.kinds.iter().map(|kind| kind.tables().len()).sum::<usize>() + self.backlog.len()
     }
 
     fn number(&mut self) -> u64 {
@@ -164,13 +169,13 @@ impl Sealed {
     fn hold_filters(&mut self) -> Result<(), ShelfError> {
         let [traces, responses, units] = &mut self.kinds;
         let mut left = FILTER_BYTES_MAX;
-        left -= hold(&mut units.tables, left / 2)?;
+        left -= hold(units, left / 2)?;
         while traces.recent.bytes() > left {
             traces.recent.forget_oldest();
         }
         left -= traces.recent.bytes();
-        left -= hold(&mut traces.tables, left)?;
-        hold(&mut responses.tables, left).map(drop)
+        left -= hold(traces, left)?;
+        hold(responses, left).map(drop)
     }
 
     /// Takes over tables that are written.
@@ -178,61 +183,58 @@ impl Sealed {
         let mut any = false;
         while let Some((family, table)) = self.backlog.written()? {
             self.unsynced.insert(table.number);
-            self.kinds[family as usize].tables.push(table);
+            self.kinds[family as usize].push(table);
             any = true;
         }
         if any { self.hold_filters() } else { Ok(()) }
     }
 
-    /// Takes over a merge that is done.
+    /// Takes over what was made of tables.
     fn install(&mut self, done: Done) -> Result<(), ShelfError> {
-        let merged = match done.written {
-            Ok(merged) => merged,
+        let made = match done.made {
+            Ok(made) => made,
             Err(error) => {
                 // The inputs are still there; the next batch tries again.
                 tracing::warn!(%error, "sealed tables could not be merged");
+                self.kinds[done.family as usize].failed(&done.inputs, &error);
                 return Ok(());
             }
         };
         fail::point("seal.merged");
         let kind = &mut self.kinds[done.family as usize];
-        let at = kind.tables.iter().position(|table| done.inputs.contains(&table.number));
-        kind.tables.retain(|table| !done.inputs.contains(&table.number));
-        if let (Some(at), Some(merged)) = (at, merged) {
-            self.unsynced.insert(merged.number);
-            kind.tables.insert(at, merged);
+        match made {
+            Made::Nothing => kind.replace(&done.inputs, None),
+            Made::Table(table) => {
+                self.unsynced.insert(table.number);
+                kind.replace(&done.inputs, Some(*table));
+            }
+            Made::Catalog(catalog) => kind.replace_catalogs(&done.inputs, *catalog),
         }
         self.hold_filters()
     }
 
     fn tend(&mut self) -> Result<(), ShelfError> {
-        if let Some(done) = self.merger.done() {
+        if let Some(done) = self.worker.done() {
             self.install(done)?;
         }
-        if self.merger.writing().is_some() {
+        if self.worker.writing().is_some() {
             return Ok(());
         }
         // Every unit that is new is asked for in all of their tables.
         for family in [Family::Units, Family::Traces, Family::Responses] {
+            let (path, number) = (path_of(&self.folder, family, self.next), self.next);
             let kind = &self.kinds[family as usize];
-            let Some(range) = merge::due(&kind.tables, family, kind.recent.since()) else {
+            if let Some(build) = kind.build() {
+                self.worker.start(family, number, path, build)?;
+            } else if let Some(merge) = kind.merge() {
+                self.worker.start(family, number, path, merge)?;
+            } else {
                 continue;
-            };
-            let inputs = kind.tables[range].iter().map(|t| (t.number, t.path().to_owned()));
-            let (inputs, oldest) = (inputs.collect(), kind.oldest);
-            let number = self.number();
-            let path = path_of(&self.folder, family, number);
-            return Ok(self.merger.start(family, number, path, inputs, oldest)?);
+            }
+            self.next += 1;
+            break;
         }
         Ok(())
-    }
-}
-
-// === impl Kind ===
-
-impl Kind {
-    fn new(oldest: Part) -> Self {
-        Kind { tables: Vec::new(), oldest, recent: Recent::new(NEVER) }
     }
 }
 
@@ -258,13 +260,29 @@ fn open(path: &Path, number: u64, family: Family, bytes: u64) -> Result<Table, S
     }
 }
 
-/// Holds the filters of newer tables, as far as there is room; gives what they take.
-fn hold(tables: &mut [Table], room: u64) -> Result<u64, ShelfError> {
+/// Catalogs that cannot be read are left out: there will be new ones.
+fn open_catalogs(folder: &Path, manifest: &Manifest, kinds: &mut [Kind; 3]) {
+    for (family, number, bytes) in &manifest.catalogs {
+        let Some((of, _)) = FAMILIES.get(usize::from(*family)) else { continue };
+        match Catalog::open(&path_of(folder, *of, *number), *number, *of) {
+            Ok(catalog) if catalog.bytes == *bytes => kinds[*of as usize].push_catalog(catalog),
+            Ok(_) => tracing::warn!(number, "goes on without a catalog that has another size"),
+            Err(error) => tracing::warn!(%error, "goes on without a catalog of sealed records"),
+        }
+    }
+}
+
+/// Holds the filters of newer tables that no catalog covers, as far as there is room; gives what
+/// they take.
+fn hold(kind: &mut Kind, room: u64) -> Result<u64, ShelfError> {
     let mut taken = 0;
-    for table in tables.iter_mut().rev() {
-        let fits = taken + table.filter_bytes() <= room;
-        table.hold_filter(fits)?;
-        taken += if fits { table.filter_bytes() } else { 0 };
+    for table in kind.uncovered_mut().iter_mut().rev() {
+        if taken + table.filter_bytes() <= room {
+            table.hold_filter()?;
+            taken += table.filter_bytes();
+        } else {
+            table.forget_filter();
+        }
     }
     Ok(taken)
 }

@@ -209,12 +209,14 @@ impl Table {
         self.filter.is_some()
     }
 
-    /// Takes the filter into memory, or lets go of it.
-    pub fn hold_filter(&mut self, hold: bool) -> Result<(), ShelfError> {
-        if !hold || self.filter.is_some() {
-            if !hold {
-                self.filter = None;
-            }
+    /// Lets go of the filter.
+    pub fn forget_filter(&mut self) {
+        self.filter = None;
+    }
+
+    /// Takes the filter into memory.
+    pub fn hold_filter(&mut self) -> Result<(), ShelfError> {
+        if self.filter.is_some() {
             return Ok(());
         }
         let mut bytes = vec![0; self.filter_bytes() as usize];
@@ -433,7 +435,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)

@@ -1,7 +1,7 @@
 //! The shelf on disk answers as a map does, over merges, restarts and damage.
 
 use super::*;
-use crate::model::shelf::{Batch, Cursor, MemoryShelf, Shelf};
+use crate::model::shelf::{Batch, Cursor, MemoryShelf, Part, Shelf};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,9 +32,9 @@ fn settle(sealed: &mut Sealed) {
     let began = Instant::now();
     let due = |sealed: &Sealed| {
         let kind = &sealed.kinds[0];
-        merge::due(&kind.tables, Family::Traces, kind.recent.since()).is_some()
+        kind.merge().is_some() || kind.build().is_some()
     };
-    while sealed.merger.writing().is_some() || due(sealed) {
+    while sealed.worker.writing().is_some() || due(sealed) {
         sealed.tend().expect("tends");
         assert!(began.elapsed() < Duration::from_secs(60), "a merge does not end");
         std::thread::sleep(Duration::from_millis(1));
@@ -255,4 +255,82 @@ fn a_table_that_ends_with_a_piece_of_its_index_is_merged() {
     settle(&mut sealed);
     assert_eq!(sealed.count(), 1);
     assert_eq!(walk(&mut sealed, 0..99).len(), merge::FAN * table::PIECE);
+}
+
+/// Large tables of 600 keys each, with a catalog of the oldest.
+fn with_catalogs(dir: &TempDir, tables: Part) -> Sealed {
+    let mut sealed = Sealed::open(dir.path(), &Manifest::default(), false).expect("opens");
+    for part in 1..=tables {
+        let keys = (0..600).map(|at| spread(u128::from(part) * 500 + at));
+        sealed.put(&batch(part, keys)).expect("put");
+        settle(&mut sealed);
+    }
+    sealed
+}
+
+fn catalogs(sealed: &Sealed) -> &[Catalog] {
+    sealed.kinds[Family::Traces as usize].catalogs()
+}
+
+/// The parts of the newest records of keys that were put by `with_catalogs`, and of others.
+fn parts(sealed: &mut Sealed, tables: Part) -> Vec<Option<Part>> {
+    let newest = |part: Part| {
+        let key = spread(u128::from(part) * 500 + 50);
+        let found = sealed.get(Family::Traces, &[key], 0).expect("get");
+        found.first().map(|record| record.part)
+    };
+    (0..=tables + 1).map(newest).collect()
+}
+
+#[test]
+fn few_catalogs_cover_all_large_tables_and_are_there_after_a_restart() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = with_catalogs(&dir, 40);
+    let covered: usize = catalogs(&sealed).iter().map(|one| one.tables.len()).sum();
+    assert!((38..=40).contains(&covered), "{covered} of 40 tables");
+    assert!(catalogs(&sealed).len() <= 4, "{} catalogs", catalogs(&sealed).len());
+    assert_eq!(sealed.kinds[0].uncovered_mut().len(), 40 - covered);
+    // A key of two parts is that of the later one.
+    let right: Vec<_> = (0..=41).map(|part| (1..=41).contains(&part).then_some(part)).collect();
+    let shifted = |part: &Option<Part>| part.map(|part| part.min(40));
+    let right: Vec<_> = right.iter().map(shifted).collect();
+    assert_eq!(parts(&mut sealed, 40), right);
+    let manifest = synced(&mut sealed);
+    drop(sealed);
+    let mut sealed = Sealed::open(dir.path(), &manifest, false).expect("opens again");
+    assert_eq!(parts(&mut sealed, 40), right);
+    let tables =
+        |sealed: &Sealed| -> usize { catalogs(sealed).iter().map(|one| one.tables.len()).sum() };
+    assert_eq!(tables(&sealed), covered, "no catalog was left out");
+    sealed.drop_before(Family::Traces, 30);
+    assert_eq!(parts(&mut sealed, 40)[30..], right[30..]);
+    assert_eq!(parts(&mut sealed, 40)[..29], [None; 29]);
+}
+
+#[test]
+fn a_damaged_catalog_is_gone_without_and_made_again() {
+    let dir = TempDir::new().expect("dir");
+    let mut sealed = with_catalogs(&dir, 20);
+    let right = parts(&mut sealed, 20);
+    for missing in [false, true] {
+        let manifest = synced(&mut sealed);
+        for catalog in catalogs(&sealed) {
+            // All but its end.
+            let whole = std::fs::metadata(catalog.path()).expect("file").len();
+            let file = std::fs::OpenOptions::new().write(true).open(catalog.path()).expect("file");
+            use std::os::unix::fs::FileExt;
+            (0..whole - 1_000).for_each(|at| file.write_all_at(&[7], at).expect("damage"));
+            if missing {
+                std::fs::remove_file(catalog.path()).expect("removed");
+            }
+        }
+        drop(sealed);
+        sealed = Sealed::open(dir.path(), &manifest, false).expect("opens all the same");
+        assert_eq!(catalogs(&sealed).is_empty(), missing);
+        assert_eq!(parts(&mut sealed, 20), right);
+        assert!(catalogs(&sealed).is_empty(), "what is damaged is not asked again");
+        settle(&mut sealed);
+        assert!(!catalogs(&sealed).is_empty());
+        assert_eq!(parts(&mut sealed, 20), right);
+    }
 }

@@ -1,0 +1,192 @@
+//! In which of many tables a key may be: one file over them, so that a key which is nowhere costs
+//! one read however many there are. A table's records are written again only to make it a large
+//! one; after that only catalogs grow, which are small.
+//!
+//! ```text
+//! lines:  count 4 | (low bits of the place << 8 | which table) × 126 | crc 4, sorted by place
+//! tables: number 8 each, oldest first
+//! foot:   64 bytes, with the crc of the tables and of itself
+//! ```
+//! A key's *place* is its highest bits, which are evenly spread; it says the line. A line that is
+//! full goes on in the next. All is little endian and checked. Nothing rests on a catalog: when it
+//! is damaged or missing its tables are asked themselves, until there is a new one.
+
+pub(super) mod build;
+mod write;
+
+use super::table::u64_at;
+use crate::model::shelf::{Family, ShelfError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MAGIC: [u8; 8] = *b"armscat1";
+const FOOT: usize = 64;
+/// Bytes of a line: hardly more costly to read than fewer, and seldom full.
+const LINE: usize = 512;
+/// Entries of a line …
+const CAPACITY: usize = LINE / 4 - 2;
+/// … and how many of them are in use, about: one line of 200 is full.
+const KEYS_PER_LINE: u64 = 100;
+/// Tables of a catalog: what a byte may name.
+pub const TABLES_MAX: usize = 256;
+/// So many lines there are at least, as a power of two. Tests have few keys.
+const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 15 };
+/// An entry has one bit more of a place than what the places of a line differ in.
+const NEAR_BITS: u32 = 23;
+const LOW: u64 = (2 << NEAR_BITS) - 1;
+/// Bits of a place: of 128 Mi keys one in 2,000 that are nowhere has the place of another.
+const PLACE_BITS: u32 = NEAR_BITS + LINES_MIN_BITS;
+
+/// The highest bits of a key; of a response id it has only the lower half.
+pub(super) fn place_of(family: Family, key: u128) -> u64 {
+    let spread = match family {
+        Family::Responses => key as u64,
+        Family::Traces | Family::Units => (key >> 64) as u64,
+    };
+    spread >> (64 - PLACE_BITS)
+}
+
+/// How places are laid out over so many lines.
+#[derive(Clone, Copy)]
+struct Layout {
+    lines: u64,
+}
+
+/// A file that can be asked.
+pub struct Catalog {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Keys in it.
+    pub keys: u64,
+    /// The tables it covers, oldest first.
+    pub tables: Vec<u64>,
+    layout: Layout,
+    /// Lines there are: the last ones may go on beyond the layout.
+    lines: u64,
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+// === impl Layout ===
+
+impl Layout {
+    fn of(keys: u64) -> Self {
+        Layout { lines: keys.div_ceil(KEYS_PER_LINE).max(1 << LINES_MIN_BITS) }
+    }
+
+    fn line_of(self, place: u64) -> u64 {
+        ((u128::from(place) * u128::from(self.lines)) >> PLACE_BITS) as u64
+    }
+
+    /// The first place of a line.
+    fn start_of(self, line: u64) -> u64 {
+        (u128::from(line) << PLACE_BITS).div_ceil(u128::from(self.lines)) as u64
+    }
+
+    /// The least place that a line may hold when those before it were full.
+    fn least_of(self, line: u64) -> u64 {
+        self.start_of(line).saturating_sub(1 << NEAR_BITS)
+    }
+
+    /// The place of an entry of a line.
+    fn place_of(self, line: u64, entry: u32) -> u64 {
+        let least = self.least_of(line);
+        least + (u64::from(entry >> 8).wrapping_sub(least) & LOW)
+    }
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// Opens a file and checks its end.
+    pub fn open(path: &Path, number: u64, family: Family) -> Result<Catalog, ShelfError> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let damaged = |what| ShelfError::Damaged { file: path.display().to_string(), what };
+        let end = bytes.checked_sub(FOOT as u64).ok_or_else(|| damaged("it is cut short"))?;
+        let mut foot = [0; FOOT];
+        file.read_exact_at(&mut foot, end)?;
+        let [of, keys, layout, lines, count] = [8, 16, 24, 32, 40].map(|at| u64_at(&foot, at));
+        let tables_at = lines.saturating_mul(LINE as u64);
+        let fits = foot[..8] == MAGIC
+            && of == family as u64
+            && count <= TABLES_MAX as u64
+            && tables_at.checked_add(count * 8) == Some(end);
+        if !fits {
+            return Err(damaged("its end is not that of a catalog"));
+        }
+        let mut tables = vec![0; count as usize * 8];
+        file.read_exact_at(&mut tables, tables_at)?;
+        if sum_of(&tables, &foot) != foot[FOOT - 4..] {
+            return Err(damaged("its end is not what was written"));
+        }
+        Ok(Catalog {
+            number,
+            bytes,
+            keys,
+            tables: tables.chunks_exact(8).map(|table| u64_at(table, 0)).collect(),
+            layout: Layout { lines: layout },
+            lines,
+            file: Arc::new(file),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which of its tables may have a key, newest first; those that are not named have not.
+    pub fn find(&self, place: u64, found: &mut Vec<u8>) -> Result<(), ShelfError> {
+        found.clear();
+        let low = (place & LOW) as u32;
+        let mut line = [0; LINE];
+        for at in self.layout.line_of(place)..self.lines {
+            self.file.read_exact_at(&mut line, at * LINE as u64)?;
+            let entries = self.entries_of(&line)?;
+            let same = |entry: &[u8; 4]| u32::from_le_bytes(*entry) >> 8 == low;
+            // Without a branch, as there is mostly none.
+            if entries.iter().map(|entry| u32::from(same(entry))).sum::<u32>() > 0 {
+                found.extend(entries.iter().filter(|entry| same(entry)).map(|entry| entry[0]));
+            }
+            if entries.len() < CAPACITY {
+                break;
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(())
+    }
+
+    /// Reads neighbouring lines.
+    fn read(&self, line: u64, count: u64, bytes: &mut Vec<u8>) -> Result<(), ShelfError> {
+        bytes.resize(count as usize * LINE, 0);
+        Ok(self.file.read_exact_at(bytes, line * LINE as u64)?)
+    }
+
+    fn entries_of<'a>(&self, line: &'a [u8]) -> Result<&'a [[u8; 4]], ShelfError> {
+        let (bytes, crc) = line.split_at(LINE - 4);
+        if crc != crc32c::crc32c(bytes).to_le_bytes() {
+            return Err(self.damaged("a line is not what was written"));
+        }
+        let (words, _) = bytes.as_chunks::<4>();
+        let count = words.first().map_or(0, |word| u32::from_le_bytes(*word) as usize);
+        words.get(1..=count).ok_or_else(|| self.damaged("a line has more than fits"))
+    }
+
+    fn damaged(&self, what: &'static str) -> ShelfError {
+        ShelfError::Damaged { file: self.path.display().to_string(), what }
+    }
+}
+
+/// The checksum of the tables and the foot.
+fn sum_of(tables: &[u8], foot: &[u8; FOOT]) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(tables), &foot[..FOOT - 4]).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests;
