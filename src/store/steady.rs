@@ -11,18 +11,12 @@ const AT_ONCE: u64 = 1 << 20;
 pub struct Steady {
     file: File,
     unsynced: u64,
-    at_once: u64,
 }
 
 impl Steady {
     /// Of a file to which all that is written goes.
     pub fn new(file: File) -> Self {
-        Steady { file, unsynced: 0, at_once: AT_ONCE }
-    }
-
-    /// Of a file that nobody syncs yet.
-    pub fn left_to_the_system(file: File) -> Self {
-        Steady { at_once: u64::MAX, ..Steady::new(file) }
+        Steady { file, unsynced: 0 }
     }
 
     /// The file.
@@ -35,7 +29,7 @@ impl Write for Steady {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.unsynced += written as u64;
-        if self.unsynced >= self.at_once {
+        if self.unsynced >= AT_ONCE {
             self.file.sync_data()?;
             self.unsynced = 0;
         }

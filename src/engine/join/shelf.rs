@@ -19,10 +19,10 @@ use crate::model::{MINUTE, Nanos, Observation, Sym, Target, TraceId, UnitHash, m
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Bytes that a record takes on disk beside its own: key, part, length, filter.
-const TRACE_BYTES: u64 = 22;
+/// Bytes that a record takes on disk beside its own: key, part, length, filter, catalog.
+const TRACE_BYTES: u64 = 27;
 /// A response id and its trace, with the same.
-const RESPONSE_BYTES: u64 = 28;
+const RESPONSE_BYTES: u64 = 33;
 
 /// Into so many groups what is sealed falls at least, when it takes all that it may: one goes at a
 /// time.

@@ -2,9 +2,9 @@
 //! written yet are newer than all tables. What was put since the process began is known to
 //! [`Recent`](super::recent::Recent), so most keys that are nowhere cost no look at any table.
 
+use super::Sealed;
 use super::filter::Probe;
 use super::kind::Ask;
-use super::{Sealed, path_of};
 use crate::model::shelf::{Batch, Cursor, Family, Page, Part, Record, Shelf, ShelfError, Value};
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,8 +24,7 @@ impl Shelf for Sealed {
             self.take_written()?;
         }
         let number = self.number();
-        let path = path_of(&self.folder, batch.family, number);
-        self.backlog.push(path, number, batch)?;
+        self.backlog.push(number, batch)?;
         if self.kinds[batch.family as usize].recent.add(batch) {
             self.hold_filters()?;
         }
@@ -42,8 +41,7 @@ impl Shelf for Sealed {
         let kind = &mut self.kinds[family as usize];
         let since = kind.recent.since();
         let waiting = || self.backlog.of(family).filter(|one| one.batch.part >= oldest);
-        let all_recent = kind.tables().iter().all(|table| table.parts.0 >= since)
-            && waiting().all(|one| one.batch.part >= since);
+        let all_recent = kind.first() >= since && waiting().all(|one| one.batch.part >= since);
         for key in keys {
             let probe = Probe::new(*key);
             let among = kind.recent.parts_of(probe);

@@ -2,8 +2,9 @@
 //! them goes on at once; until then they are answered from memory. What waits is bounded: who
 //! puts more waits, too. The same thread removes files that nothing needs any more.
 
+use super::frozen::Named;
 use super::table::Table;
-use super::write;
+use super::volume::Volumes;
 use crate::fail;
 use crate::model::shelf::{Batch, Family, Record, ShelfError};
 use std::collections::{BTreeSet, VecDeque};
@@ -23,8 +24,8 @@ const RECORD_BYTES: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What waits, and the thread that writes it. It is started by the first job.
-#[derive(Default)]
 pub struct Backlog {
+    folder: PathBuf,
     waiting: VecDeque<Waiting>,
     bytes: u64,
     thread: Option<(Sender<Job>, JoinHandle<()>)>,
@@ -54,20 +55,18 @@ enum State {
     Waits,
     /// The disk has no room; it is tried again.
     Refused(String),
-    /// The table, until it is taken, its file and size.
-    Written(Option<Box<Table>>, Arc<File>, u64),
+    /// The table, until it is taken, what it is called, and its file.
+    Written(Option<Box<Table>>, Named, Arc<File>),
     Failed(ShelfError),
 }
 
 enum Job {
     Write {
-        path: PathBuf,
         number: u64,
         batch: Arc<Batch>,
         outcome: Arc<Outcome>,
     },
     Clean {
-        folder: PathBuf,
         needed: BTreeSet<u64>,
         below: u64,
     },
@@ -84,33 +83,29 @@ enum Job {
 // === impl Backlog ===
 
 impl Backlog {
+    /// Into a folder.
+    pub fn new(folder: PathBuf) -> Self {
+        let (waiting, thread, stop) = Default::default();
+        Backlog { folder, waiting, bytes: 0, thread, stop }
+    }
+
     /// Whether a batch finds no room.
     pub fn is_full_for(&self, batch: &Batch) -> bool {
         !self.waiting.is_empty() && self.bytes + bytes_of(batch) > BYTES_MAX
     }
 
     /// Has a batch written as a table.
-    pub fn push(
-        &mut self,
-        path: PathBuf,
-        number: u64,
-        batch: &Arc<Batch>,
-    ) -> Result<(), ShelfError> {
+    pub fn push(&mut self, number: u64, batch: &Arc<Batch>) -> Result<(), ShelfError> {
         let (batch, outcome) = (batch.clone(), Arc::<Outcome>::default());
         self.bytes += bytes_of(&batch);
         let (writes, tells) = (batch.clone(), outcome.clone());
         self.waiting.push_back(Waiting { number, batch, outcome });
-        self.send(Job::Write { path, number, batch: writes, outcome: tells })
+        self.send(Job::Write { number, batch: writes, outcome: tells })
     }
 
     /// Has files removed whose number is not needed, and below this one.
-    pub fn clean(
-        &mut self,
-        folder: PathBuf,
-        needed: BTreeSet<u64>,
-        below: u64,
-    ) -> Result<(), ShelfError> {
-        self.send(Job::Clean { folder, needed, below })
+    pub fn clean(&mut self, needed: BTreeSet<u64>, below: u64) -> Result<(), ShelfError> {
+        self.send(Job::Clean { needed, below })
     }
 
     /// The next table that is written, and its family. Those of a family come in their order.
@@ -139,6 +134,11 @@ impl Backlog {
         self.waiting.iter().filter(move |one| one.batch.family == family)
     }
 
+    /// What becomes of all that wait, the oldest first.
+    pub fn outcomes(&self) -> impl Iterator<Item = Arc<Outcome>> {
+        self.waiting.iter().map(|one| one.outcome.clone())
+    }
+
     /// Batches that wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -161,9 +161,9 @@ impl Backlog {
     fn send(&mut self, job: Job) -> Result<(), ShelfError> {
         if self.thread.is_none() {
             let (to, jobs) = channel();
-            let stop = self.stop.clone();
+            let (stop, volumes) = (self.stop.clone(), Volumes::new(self.folder.clone()));
             let thread = std::thread::Builder::new().name("seal".into());
-            self.thread = Some((to, thread.spawn(move || run(&jobs, &stop))?));
+            self.thread = Some((to, thread.spawn(move || run(&jobs, volumes, &stop))?));
         }
         let sent = self.thread.as_ref().is_some_and(|thread| thread.0.send(job).is_ok());
         let gone = || ShelfError::Failed("the thread that writes sealed traces has ended".into());
@@ -197,15 +197,15 @@ impl Waiting {
 // === impl Outcome ===
 
 impl Outcome {
-    /// Waits until the table is written; gives its file and size. A disk without room is an
-    /// error, though it is tried again.
-    pub fn wait(&self) -> Result<(Arc<File>, u64), ShelfError> {
+    /// Waits until the table is written; gives what it is called, and its file. A disk without room
+    /// is an error, though it is tried again.
+    pub fn wait(&self) -> Result<(Named, Arc<File>), ShelfError> {
         let mut state = self.state();
         loop {
             match &*state {
                 State::Waits => {}
                 State::Refused(text) => return Err(ShelfError::Full(text.clone())),
-                State::Written(_, file, bytes) => return Ok((file.clone(), *bytes)),
+                State::Written(_, named, file) => return Ok((*named, file.clone())),
                 State::Failed(error) => return Err(error.clone()),
             }
             state = self.told.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -226,17 +226,18 @@ fn bytes_of(batch: &Batch) -> u64 {
     batch.records.iter().map(|record| record.1.len() as u64 + RECORD_BYTES).sum()
 }
 
-fn run(jobs: &Receiver<Job>, stop: &AtomicBool) {
+fn run(jobs: &Receiver<Job>, mut volumes: Volumes, stop: &AtomicBool) {
     for job in jobs {
         if stop.load(Relaxed) {
             return;
         }
         match job {
-            Job::Write { path, number, batch, outcome } => {
-                outcome.tell(persist(&path, number, &batch, &outcome, stop));
+            Job::Write { number, batch, outcome } => {
+                outcome.tell(persist(&mut volumes, number, &batch, &outcome, stop));
             }
-            Job::Clean { folder, needed, below } => {
-                if let Err(error) = clean(&folder, &needed, below) {
+            Job::Clean { mut needed, below } => {
+                needed.extend(volumes.numbers(&needed));
+                if let Err(error) = clean(volumes.folder(), &needed, below) {
                     tracing::warn!(%error, "sealed tables that nothing needs were not removed");
                 }
             }
@@ -250,22 +251,25 @@ fn run(jobs: &Receiver<Job>, stop: &AtomicBool) {
 }
 
 /// Writes a table. A full disk is waited for.
-fn persist(path: &Path, number: u64, batch: &Batch, outcome: &Outcome, stop: &AtomicBool) -> State {
+fn persist(
+    volumes: &mut Volumes,
+    number: u64,
+    batch: &Batch,
+    outcome: &Outcome,
+    stop: &AtomicBool,
+) -> State {
     let mut told = false;
     loop {
         fail::point("seal.put");
-        let written = write::table(path, batch).map_err(ShelfError::from);
+        let written = volumes.append(batch, number);
         fail::point("seal.written");
-        let table = |filter| Table::written(path, number, batch.family, filter);
-        let error = match written.and_then(table) {
+        let error = match written {
             Ok(table) => {
-                let (file, bytes) = (table.file().clone(), table.bytes);
-                return State::Written(Some(Box::new(table)), file, bytes);
+                let (named, file) = (Named::of(batch.family, &table), table.extent.file.clone());
+                return State::Written(Some(Box::new(table)), named, file);
             }
             Err(error) => error,
         };
-        // Half a table is of no use, and its space may be what is missing.
-        let _ = std::fs::remove_file(path);
         let ShelfError::Full(text) = &error else { return State::Failed(error) };
         if !told {
             tracing::error!(%error, "sealed traces find no room on disk; waiting for it");

@@ -3,7 +3,7 @@
 //! one; after that only catalogs grow, which are small.
 //!
 //! ```text
-//! lines:  count 4 | (low bits of the place << 8 | which table) × 126 | crc 4, sorted by place
+//! lines:  count 4 | (low bits of the place << 12 | which table) × 126 | crc 4, sorted by place
 //! tables: number 8 each, oldest first
 //! foot:   64 bytes, with the crc of the tables and of itself
 //! ```
@@ -29,14 +29,15 @@ const LINE: usize = 512;
 const CAPACITY: usize = LINE / 4 - 2;
 /// … and how many of them are in use, about: one line of 200 is full.
 const KEYS_PER_LINE: u64 = 100;
-/// Tables of a catalog: what a byte may name.
-pub const TABLES_MAX: usize = 256;
+/// Bits of an entry that name a table, and so the number of tables.
+const NAME_BITS: u32 = 12;
+pub const TABLES_MAX: usize = 1 << NAME_BITS;
 /// So many lines there are at least, as a power of two. Tests have few keys.
-const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 15 };
+const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 14 };
 /// An entry has one bit more of a place than what the places of a line differ in.
-const NEAR_BITS: u32 = 23;
+const NEAR_BITS: u32 = 31 - NAME_BITS;
 const LOW: u64 = (2 << NEAR_BITS) - 1;
-/// Bits of a place: of 128 Mi keys one in 2,000 that are nowhere has the place of another.
+/// Bits of a place: of 128 Mi keys one in 64 that are nowhere has the place of another.
 const PLACE_BITS: u32 = NEAR_BITS + LINES_MIN_BITS;
 
 /// The highest bits of a key; of a response id it has only the lower half.
@@ -48,10 +49,25 @@ pub(super) fn place_of(family: Family, key: u128) -> u64 {
     spread >> (64 - PLACE_BITS)
 }
 
-/// How places are laid out over so many lines.
+/// How places are laid out over so many lines: fewer than 2³⁰, as there are no more keys.
 #[derive(Clone, Copy)]
 struct Layout {
     lines: u64,
+}
+
+fn entry_of(place: u64, table: u16) -> [u8; 4] {
+    (((place & LOW) as u32) << NAME_BITS | u32::from(table)).to_le_bytes()
+}
+
+/// The place of an entry of a line that holds none before `least`.
+fn place_in(least: u64, entry: [u8; 4]) -> u64 {
+    let low = u64::from(u32::from_le_bytes(entry) >> NAME_BITS);
+    least + (low.wrapping_sub(least) & LOW)
+}
+
+/// Which table an entry names.
+fn table_of(entry: [u8; 4]) -> u16 {
+    (u32::from_le_bytes(entry) & (TABLES_MAX as u32 - 1)) as u16
 }
 
 /// A file that can be asked.
@@ -79,23 +95,17 @@ impl Layout {
     }
 
     fn line_of(self, place: u64) -> u64 {
-        ((u128::from(place) * u128::from(self.lines)) >> PLACE_BITS) as u64
+        place * self.lines >> PLACE_BITS
     }
 
     /// The first place of a line.
     fn start_of(self, line: u64) -> u64 {
-        (u128::from(line) << PLACE_BITS).div_ceil(u128::from(self.lines)) as u64
+        (line << PLACE_BITS).div_ceil(self.lines)
     }
 
     /// The least place that a line may hold when those before it were full.
     fn least_of(self, line: u64) -> u64 {
         self.start_of(line).saturating_sub(1 << NEAR_BITS)
-    }
-
-    /// The place of an entry of a line.
-    fn place_of(self, line: u64, entry: u32) -> u64 {
-        let least = self.least_of(line);
-        least + (u64::from(entry >> 8).wrapping_sub(least) & LOW)
     }
 }
 
@@ -142,17 +152,18 @@ impl Catalog {
     }
 
     /// Which of its tables may have a key, newest first; those that are not named have not.
-    pub fn find(&self, place: u64, found: &mut Vec<u8>) -> Result<(), ShelfError> {
+    pub fn find(&self, place: u64, found: &mut Vec<u16>) -> Result<(), ShelfError> {
         found.clear();
         let low = (place & LOW) as u32;
         let mut line = [0; LINE];
         for at in self.layout.line_of(place)..self.lines {
             self.file.read_exact_at(&mut line, at * LINE as u64)?;
             let entries = self.entries_of(&line)?;
-            let same = |entry: &[u8; 4]| u32::from_le_bytes(*entry) >> 8 == low;
+            let same = |entry: &[u8; 4]| u32::from_le_bytes(*entry) >> NAME_BITS == low;
             // Without a branch, as there is mostly none.
             if entries.iter().map(|entry| u32::from(same(entry))).sum::<u32>() > 0 {
-                found.extend(entries.iter().filter(|entry| same(entry)).map(|entry| entry[0]));
+                let same = entries.iter().filter(|entry| same(entry));
+                found.extend(same.map(|entry| table_of(*entry)));
             }
             if entries.len() < CAPACITY {
                 break;

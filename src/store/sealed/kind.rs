@@ -4,13 +4,13 @@ use super::catalog::build::{self, Build};
 use super::catalog::{Catalog, TABLES_MAX, place_of};
 use super::filter::Probe;
 use super::merge::{self, Merge};
-use super::recent::Recent;
-use super::table::Table;
+use super::recent::{NEVER, Recent};
+use super::table::{Desk, Table};
 use crate::model::shelf::{Family, Part, Record, ShelfError};
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 
-/// Large tables that get a catalog together.
-const CATALOGUED_AT_ONCE: usize = if cfg!(test) { 2 } else { 8 };
+/// Records of large tables that get a catalog together.
+const CATALOGUED_AT_ONCE: u64 = if cfg!(test) { 1_200 } else { 2 << 20 };
 
 /// What is asked for.
 pub struct Ask {
@@ -33,11 +33,22 @@ pub struct Kind {
     pub recent: Recent,
     tables: Vec<Table>,
     catalogs: Vec<Catalog>,
-    /// How many of the tables the catalogs cover, and the parts of those that each one covers.
+    /// How many of the tables the catalogs cover, and of each catalog, what it covers.
     covered: usize,
-    parts: Vec<(Part, Part)>,
-    /// Room for which tables may have a key.
-    found: Vec<u8>,
+    covers: Vec<Covers>,
+    /// The least part.
+    first: Part,
+    /// Room for which tables may have a key, and for what is read of one.
+    found: Vec<u16>,
+    desk: Desk,
+}
+
+/// What a catalog covers.
+struct Covers {
+    /// The parts of its tables that are still there.
+    parts: (Part, Part),
+    /// Where each of its tables is; none that is gone.
+    places: Vec<Option<u32>>,
 }
 
 // === impl Kind ===
@@ -45,8 +56,14 @@ pub struct Kind {
 impl Kind {
     /// Without tables.
     pub fn new(family: Family, oldest: Part, recent: Recent) -> Self {
-        let (tables, catalogs, parts, found) = Default::default();
-        Kind { family, oldest, recent, tables, catalogs, covered: 0, parts, found }
+        let (tables, catalogs, covers, found, desk) = Default::default();
+        let (covered, first) = (0, NEVER);
+        Kind { family, oldest, recent, tables, catalogs, covered, covers, first, found, desk }
+    }
+
+    /// The least part of all tables.
+    pub fn first(&self) -> Part {
+        self.first
     }
 
     /// Oldest parts first.
@@ -66,6 +83,7 @@ impl Kind {
 
     /// Adds the newest table.
     pub fn push(&mut self, table: Table) {
+        self.first = self.first.min(table.parts.0);
         self.tables.push(table);
     }
 
@@ -93,6 +111,7 @@ impl Kind {
         if let (Some(at), Some(merged)) = (at, merged) {
             self.tables.insert(at, merged);
         }
+        self.recount();
     }
 
     /// A catalog takes the place of its inputs.
@@ -103,22 +122,28 @@ impl Kind {
 
     /// Counts anew what catalogs cover: always the oldest tables, as only newer ones are merged.
     fn recount(&mut self) {
-        let has = |one: &Catalog, table: &Table| one.tables.contains(&table.number);
-        let is_in = |table: &&Table| self.catalogs.iter().any(|one| has(one, table));
-        self.covered = self.tables.iter().take_while(is_in).count();
-        if self.tables[self.covered..].iter().any(|table| is_in(&table)) {
+        self.first = self.tables.iter().map(|table| table.parts.0).min().unwrap_or(NEVER);
+        let named: HashSet<u64> = self.catalogs.iter().flat_map(|one| one.tables.clone()).collect();
+        let is_in = |table: &Table| named.contains(&table.number);
+        self.covered = self.tables.iter().take_while(|table| is_in(table)).count();
+        if self.tables[self.covered..].iter().any(is_in) {
             // One between them is gone.
             self.catalogs.clear();
             self.covered = 0;
         }
         let (covered, _) = self.tables.split_at_mut(self.covered);
         covered.iter_mut().for_each(Table::forget_filter);
-        let parts = |one: &Catalog| {
-            let own = covered.iter().filter(|table| has(one, table)).map(|table| table.parts);
-            own.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-        };
-        self.catalogs.retain(|one| parts(one).is_some());
-        self.parts = self.catalogs.iter().filter_map(parts).collect();
+        let places = covered.iter().enumerate().map(|(at, table)| (table.number, at as u32));
+        let places: HashMap<u64, u32> = places.collect();
+        self.covers.clear();
+        self.catalogs.retain(|one| {
+            let places: Vec<Option<u32>> =
+                one.tables.iter().map(|number| places.get(number).copied()).collect();
+            let parts = places.iter().flatten().map(|at| covered[*at as usize].parts);
+            let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+            self.covers.extend(parts.map(|parts| Covers { parts, places }));
+            parts.is_some()
+        });
     }
 
     /// Nothing was made of these: when they are damaged, a catalog among them may be it.
@@ -141,29 +166,33 @@ impl Kind {
     /// Tables to merge, if it is time.
     pub fn merge(&self) -> Option<Merge> {
         let range = merge::due(&self.tables[self.covered..], self.family)?;
-        let inputs = self.tables[self.covered..][range].iter().map(named).collect();
+        let inputs = self.tables[self.covered..][range].iter().map(Table::about).collect();
         Some(Merge { family: self.family, oldest: self.oldest, inputs })
     }
 
     /// A catalog to make, if it is time.
     pub fn build(&self) -> Option<Build> {
         let rest = &self.tables[self.covered..];
+        let rest = &rest[..rest.len().min(TABLES_MAX)];
         let large = |table: &Table| merge::is_large(table, self.family);
-        if rest.iter().filter(|table| large(table)).count() < CATALOGUED_AT_ONCE {
+        let rest = &rest[..=rest.iter().rposition(large)?];
+        let keys: u64 = rest.iter().map(|table| table.records).sum();
+        if keys < CATALOGUED_AT_ONCE {
             return None;
         }
-        let end = rest.iter().take(TABLES_MAX).rposition(large)? + 1;
-        let keys: u64 = rest[..end].iter().map(|table| table.records).sum();
-        let taken = build::taken(&self.catalogs, end, keys);
-        let catalogs = &self.catalogs[self.catalogs.len() - taken..];
-        let is_of = |table: &&Table| catalogs.iter().any(|one| one.tables.contains(&table.number));
-        let still = self.tables[..self.covered].iter().filter(is_of);
+        let taken = build::taken(&self.catalogs, rest.len(), keys);
+        let first = self.catalogs.len() - taken;
+        let (catalogs, covers) = (&self.catalogs[first..], &self.covers[first..]);
+        let mut still: Vec<u32> =
+            covers.iter().flat_map(|one| one.places.iter().flatten().copied()).collect();
+        still.sort_unstable();
+        let still = still.iter().map(|at| &self.tables[*at as usize]);
         Some(Build {
             family: self.family,
-            covers: still.chain(&rest[..end]).map(|table| table.number).collect(),
+            covers: still.chain(rest).map(|table| table.number).collect(),
             keys: keys + catalogs.iter().map(|one| one.keys).sum::<u64>(),
             catalogs: catalogs.iter().map(|one| (one.number, one.path().to_owned())).collect(),
-            tables: rest[..end].iter().map(named).collect(),
+            tables: rest.iter().map(Table::about).collect(),
         })
     }
 
@@ -178,11 +207,11 @@ impl Kind {
 
     fn in_uncovered(&mut self, from: usize, ask: &Ask) -> Result<Option<Record>, ShelfError> {
         let since = self.recent.since();
-        let tables = self.tables.get_mut(self.covered.max(from)..).unwrap_or_default();
-        for table in tables.iter_mut().rev().take_while(|table| table.parts.1 >= ask.oldest) {
+        let tables = self.tables.get(self.covered.max(from)..).unwrap_or_default();
+        for table in tables.iter().rev().take_while(|table| table.parts.1 >= ask.oldest) {
             if ask.concerns(table.parts, since)
                 && table.may_have(ask.probe)?
-                && let Some(record) = table.get(ask.key)?
+                && let Some(record) = table.get(ask.key, &mut self.desk)?
             {
                 return Ok(Some(record));
             }
@@ -192,19 +221,17 @@ impl Kind {
 
     fn in_covered(&mut self, from: usize, ask: &Ask) -> Result<Option<Record>, ShelfError> {
         let (place, since) = (place_of(self.family, ask.key), self.recent.since());
-        for (catalog, parts) in self.catalogs.iter().zip(&self.parts).rev() {
-            if !ask.concerns(*parts, since) || parts.1 < ask.oldest {
+        for (catalog, covers) in self.catalogs.iter().zip(&self.covers).rev() {
+            if !ask.concerns(covers.parts, since) || covers.parts.1 < ask.oldest {
                 continue;
             }
             if let Err(error) = catalog.find(place, &mut self.found) {
                 self.forget_catalogs(error)?;
                 return self.in_uncovered(from, ask);
             }
-            for name in &self.found {
-                let number = catalog.tables.get(usize::from(*name));
-                let mut tables = self.tables[..self.covered].iter_mut().skip(from);
-                let table = tables.find(|table| Some(&table.number) == number);
-                if let Some(record) = table.map_or(Ok(None), |table| table.get(ask.key))? {
+            let places = self.found.iter().filter_map(|name| covers.places[usize::from(*name)]);
+            for at in places.map(|at| at as usize).filter(|at| *at >= from) {
+                if let Some(record) = self.tables[at].get(ask.key, &mut self.desk)? {
                     return Ok(Some(record));
                 }
             }
@@ -221,8 +248,4 @@ impl Ask {
         let among = |among: (Part, Part)| parts.1 >= among.0 && parts.0 <= among.1;
         parts.0 < since || self.among.is_some_and(among)
     }
-}
-
-fn named(table: &Table) -> (u64, PathBuf) {
-    (table.number, table.path().to_owned())
 }

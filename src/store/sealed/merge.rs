@@ -6,21 +6,25 @@
 //! stay: all but the newest record of each must go some time.
 
 use super::scan::Scan;
-use super::table::Table;
+use super::table::{About, Extent, Table};
 use super::tournament::{Head, Tournament};
 use super::worker::{Job, Made};
 use super::write::Writer;
 use crate::model::shelf::{Family, Part, ShelfError};
+use crate::store::steady::Steady;
+use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Tables of like size that make one, of units …
 const UNITS_FAN: usize = 4;
-/// … and of others: enough that what join memory lets go of at once is large after one merge.
+/// … and of others.
 pub(super) const FAN: usize = 32;
-/// Records of a table that is not merged any more, unless it is one of units.
-const LARGE: u64 = if cfg!(test) { 1 << 9 } else { 1 << 19 };
+/// Records of a table that is not merged any more, unless it is one of units: what join memory lets
+/// go of at once has as many when it is in a hurry.
+const LARGE: u64 = if cfg!(test) { 1 << 9 } else { 1 << 14 };
 
 /// What is to be merged.
 pub struct Merge {
@@ -29,7 +33,7 @@ pub struct Merge {
     /// Older parts are left out.
     pub oldest: Part,
     /// The tables, oldest first.
-    pub inputs: Vec<(u64, PathBuf)>,
+    pub inputs: Vec<Arc<About>>,
 }
 
 /// The newest neighbours that should be merged: enough of like size.
@@ -63,24 +67,22 @@ fn size(records: u64) -> u32 {
 
 impl Job for Merge {
     fn inputs(&self) -> Vec<u64> {
-        self.inputs.iter().map(|input| input.0).collect()
+        self.inputs.iter().map(|input| input.number).collect()
     }
 
     fn make(&self, path: &Path, number: u64, stop: &AtomicBool) -> Result<Made, ShelfError> {
-        let mut open = Vec::new();
-        for (number, path) in &self.inputs {
-            open.push(Scan::new(Table::open(path, *number, self.family)?)?);
-        }
-        let parts = open.iter().map(|input| input.table().parts);
+        let parts = self.inputs.iter().map(|input| input.parts);
         let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
-        let count = open.iter().map(|input| input.table().records).sum();
-        let mut writer = Writer::create(path, self.family, parts, count)?;
-        if !self.copy(open, &mut writer, stop)? {
+        let count = self.inputs.iter().map(|input| input.records).sum();
+        let mut steady = Steady::new(File::create(path)?);
+        let mut writer = Writer::new(&mut steady, self.family, parts, count);
+        if !self.copy(&mut writer, stop)? {
             return Ok(Made::Nothing);
         }
-        let table = Table::written(path, number, self.family, writer.finish()?)?;
-        table.file().sync_all()?;
-        Ok(Made::Table(Box::new(table)))
+        let (filter, _) = writer.finish()?;
+        steady.file().sync_all()?;
+        let extent = Extent::whole(path, number)?;
+        Ok(Made::Table(Box::new(Table::written(extent, number, self.family, filter)?)))
     }
 }
 
@@ -88,10 +90,11 @@ impl Merge {
     /// Whether there was anything.
     fn copy(
         &self,
-        mut open: Vec<Scan>,
-        writer: &mut Writer,
+        writer: &mut Writer<&mut Steady>,
         stop: &AtomicBool,
     ) -> Result<bool, ShelfError> {
+        let open = self.inputs.iter().map(|input| Scan::new(input.clone()));
+        let mut open = open.collect::<Result<Vec<Scan>, ShelfError>>()?;
         let mut heads = Tournament::new(open.iter().map(Scan::head));
         let (mut last, mut any) = (None, false);
         while let Some((at, Head { key, part })) = heads.least() {

@@ -20,6 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tournament;
+mod volume;
 mod worker;
 mod write;
 
@@ -27,12 +28,14 @@ use crate::fail;
 use crate::model::shelf::{Family, ShelfError};
 use backlog::Backlog;
 use catalog::Catalog;
+use frozen::Named;
 pub use frozen::{Frozen, Manifest};
 use kind::Kind;
 use recent::{NEVER, Recent};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use table::Table;
+use table::{Extent, Table};
 use worker::{Done, Made, Worker};
 
 /// Bytes of filters that are held in memory; of further ones a line is read when it is needed.
@@ -66,9 +69,10 @@ impl Sealed {
         let mut kinds = FAMILIES.map(|(family, _)| {
             Kind::new(family, manifest.oldest[family as usize], Recent::new(NEVER))
         });
-        for (family, number, bytes) in &manifest.tables {
-            let Some((of, _)) = FAMILIES.get(usize::from(*family)) else { continue };
-            match open(&path_of(&folder, *of, *number), *number, *of, *bytes) {
+        let mut files = HashMap::new();
+        for named in &manifest.tables {
+            let Some((of, _)) = FAMILIES.get(usize::from(named.family)) else { continue };
+            match open(&folder, named, *of, &mut files) {
                 Ok(table) => kinds[*of as usize].push(table),
                 Err(error @ ShelfError::Damaged { .. }) if accept_loss => {
                     tracing::error!(%error, "goes on without it: what comes late for its records \
@@ -87,12 +91,12 @@ impl Sealed {
         // not name.
         let next = manifest.next.max(last_number(&folder)?.map_or(0, |last| last + 1));
         let mut sealed = Sealed {
+            backlog: Backlog::new(folder.clone()),
             folder,
             next,
             kinds,
-            backlog: Backlog::default(),
             worker: Worker::default(),
-            retained: VecDeque::from([manifest.numbers()]),
+            retained: VecDeque::from([manifest.files()]),
             unsynced: BTreeSet::new(),
         };
         sealed.hold_filters()?;
@@ -102,16 +106,15 @@ impl Sealed {
     /// What there is now, for a snapshot: it has to be durable before one may rest on it.
     pub fn freeze(&mut self) -> Result<Frozen, ShelfError> {
         self.take_written()?;
-        let (mut tables, mut catalogs, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tables, mut catalogs, mut unsynced) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (kind, (family, _)) in self.kinds.iter().zip(FAMILIES) {
-            tables.extend(kind.tables().iter().map(|t| (family as u8, t.number, t.bytes)));
+            tables.extend(kind.tables().iter().map(|table| Named::of(family, table)));
             catalogs.extend(kind.catalogs().iter().map(|c| (family as u8, c.number, c.bytes)));
-            let to_come = self.backlog.of(family);
-            waiting.extend(to_come.map(|one| (family as u8, one.number, one.outcome.clone())));
+            for table in kind.tables().iter().filter(|t| self.unsynced.contains(&t.number)) {
+                unsynced.insert(table.extent.volume, table.extent.file.clone());
+            }
         }
-        let written = self.kinds.iter().flat_map(Kind::tables);
-        let unsynced = written.filter(|table| self.unsynced.contains(&table.number));
-        let unsynced = unsynced.map(|table| table.file().clone()).collect();
+        let waiting = self.backlog.outcomes().collect();
         let oldest = [0, 1, 2].map(|kind| self.kinds[kind].oldest);
         let manifest = Manifest { next: self.next, tables, oldest, catalogs };
         Ok(Frozen { folder: self.folder.clone(), manifest, unsynced, waiting })
@@ -120,9 +123,10 @@ impl Sealed {
     /// A snapshot with this manifest is durable: removes what none of the kept ones names, on a
     /// thread.
     pub fn saved(&mut self, manifest: &Manifest) -> Result<(), ShelfError> {
-        let named = manifest.numbers();
-        self.unsynced.retain(|number| !named.contains(number));
-        self.retained.push_back(named);
+        for table in &manifest.tables {
+            self.unsynced.remove(&table.number);
+        }
+        self.retained.push_back(manifest.files());
         while self.retained.len() > KEPT {
             self.retained.pop_front();
         }
@@ -130,11 +134,12 @@ impl Sealed {
             return Ok(());
         }
         let mut needed: BTreeSet<u64> = self.retained.iter().flatten().copied().collect();
-        needed.extend(self.kinds.iter().flat_map(Kind::tables).map(|t| t.number));
+        needed.extend(self.kinds.iter().flat_map(Kind::tables).map(|t| t.extent.volume));
         needed.extend(self.kinds.iter().flat_map(Kind::catalogs).map(|c| c.number));
+        // Their file is not known yet.
         needed.extend(FAMILIES.iter().flat_map(|of| self.backlog.of(of.0)).map(|one| one.number));
         needed.extend(self.worker.writing());
-        self.backlog.clean(self.folder.clone(), needed, self.next)
+        self.backlog.clean(needed, self.next)
     }
 
     /// Puts a damaged file aside, so that the next start sees that it cannot be used.
@@ -149,9 +154,9 @@ impl Sealed {
         let catalogs = self.kinds.iter().flat_map(Kind::catalogs);
         let catalogs: u64 = catalogs.map(|catalog| catalog.bytes).sum();
         let held = tables.clone().filter(|table| table.holds_filter());
-        let held: u64 = held.map(Table::filter_bytes).sum();
+        let held: u64 = held.map(|table| table.filter_bytes()).sum();
         let recent: u64 = self.kinds.iter().map(|kind| kind.recent.bytes()).sum();
-        (tables.map(|table| table.bytes).sum::<u64>() + catalogs, held + recent)
+        (tables.map(|table| table.extent.bytes).sum::<u64>() + catalogs, held + recent)
     }
 
     /// Tables there are.
@@ -164,17 +169,18 @@ impl Sealed {
         self.next - 1
     }
 
-    /// Keeps filters within their limit: first those of units, newer tables first, up to a half
-    /// of it, then what was put lately, then newer tables.
+    /// Keeps filters within their limit: first those of units, newer tables first, up to a half of
+    /// it, then those of traces without a catalog, up to a quarter of the rest, then what was put
+    /// lately, then response ids.
     fn hold_filters(&mut self) -> Result<(), ShelfError> {
         let [traces, responses, units] = &mut self.kinds;
         let mut left = FILTER_BYTES_MAX;
         left -= hold(units, left / 2)?;
+        left -= hold(traces, left / 4)?;
         while traces.recent.bytes() > left {
             traces.recent.forget_oldest();
         }
         left -= traces.recent.bytes();
-        left -= hold(traces, left)?;
         hold(responses, left).map(drop)
     }
 
@@ -249,15 +255,25 @@ impl From<std::io::Error> for ShelfError {
     }
 }
 
-fn open(path: &Path, number: u64, family: Family, bytes: u64) -> Result<Table, ShelfError> {
+/// Opens a table; its file is opened once.
+fn open(
+    folder: &Path,
+    named: &Named,
+    family: Family,
+    files: &mut HashMap<u64, Extent>,
+) -> Result<Table, ShelfError> {
+    let Named { number, volume, base, bytes, .. } = *named;
+    let path = path_of(folder, family, volume);
     let damaged = |what| ShelfError::Damaged { file: path.display().to_string(), what };
-    if !path.exists() {
-        return Err(damaged("it is missing"));
+    let whole = match files.entry(volume) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(_) if !path.exists() => return Err(damaged("it is missing")),
+        Entry::Vacant(new) => new.insert(Extent::whole(&path, volume)?),
+    };
+    if base.checked_add(bytes).is_none_or(|end| end > whole.bytes) {
+        return Err(damaged("it is shorter than when it was written"));
     }
-    match Table::open(path, number, family)? {
-        table if table.bytes == bytes => Ok(table),
-        _ => Err(damaged("it has another size than when it was written")),
-    }
+    Table::open(Extent { base, bytes, ..whole.clone() }, number, family)
 }
 
 /// Catalogs that cannot be read are left out: there will be new ones.

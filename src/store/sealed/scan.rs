@@ -1,16 +1,17 @@
 //! A table read from its beginning to its end.
 
-use super::table::Table;
+use super::table::About;
 use super::tournament::Head;
 use crate::model::shelf::{Part, ShelfError};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Blocks that are read at once.
 const READ_BLOCKS: usize = 8;
 
 /// See the module.
 pub struct Scan {
-    table: Table,
+    table: Arc<About>,
     /// The next block to read, and the blocks that are read, what is left of the first and all
     /// of the others, last one first.
     block: u64,
@@ -23,16 +24,11 @@ pub struct Scan {
 
 impl Scan {
     /// Before its first record.
-    pub fn new(table: Table) -> Result<Self, ShelfError> {
+    pub fn new(table: Arc<About>) -> Result<Self, ShelfError> {
         let (bytes, blocks) = Default::default();
         let mut scan = Scan { table, block: 0, bytes, blocks, head: None };
         scan.advance()?;
         Ok(scan)
-    }
-
-    /// The table.
-    pub fn table(&self) -> &Table {
-        &self.table
     }
 
     /// Key and part of the record it is at; none at the end.

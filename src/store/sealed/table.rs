@@ -1,4 +1,4 @@
-//! One immutable file of records sorted by key.
+//! Records sorted by key, never changed: a piece of a file, see [`Extent`].
 //!
 //! ```text
 //! blocks: (part − first part, varint | key 16, or 8 of a response id | length, varint | bytes)… | crc 4
@@ -14,10 +14,10 @@ use super::filter::{self, Filter, LINE, Probe};
 use crate::model::shelf::{Family, Part, Record, ShelfError};
 use crate::model::varint;
 use std::fs::File;
-use std::mem::take;
+use std::ops::Deref;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) const MAGIC: [u8; 8] = *b"armstab2";
@@ -25,30 +25,52 @@ pub(super) const FOOT: usize = 88;
 pub(super) const PIECE: usize = 64;
 pub(super) const ENTRY: usize = 28;
 
-/// A file that can be asked.
+/// Something that can be asked.
 pub struct Table {
+    about: Arc<About>,
+    filter: Option<Filter>,
+}
+
+/// All of it but the filter.
+pub struct About {
     /// Its number.
     pub number: u64,
     /// First and last part of its records.
     pub parts: (Part, Part),
     /// Records.
     pub records: u64,
-    /// Bytes of the file.
-    pub bytes: u64,
     /// How many blocks.
     pub blocks: u64,
+    /// Where it is.
+    pub extent: Extent,
     key_bytes: usize,
-    file: Arc<File>,
-    path: PathBuf,
     index_at: u64,
     filter_at: u64,
     lines: u64,
     top: Vec<u128>,
-    filter: Option<Filter>,
-    /// The piece of the index and the block that were read last.
+}
+
+/// A piece of a file.
+#[derive(Clone)]
+pub struct Extent {
+    /// The file …
+    pub file: Arc<File>,
+    /// … and what it is called.
+    pub path: Arc<Path>,
+    /// The number of the file.
+    pub volume: u64,
+    /// Where it begins.
+    pub base: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What was read last, of which table: keys that are asked for in order read each block, and each
+/// piece of the index, once. Its room is used again.
+#[derive(Default)]
+pub struct Desk {
     piece: Held<Vec<Entry>>,
-    last: Held<Vec<u8>>,
-    /// Room for what is read.
+    block: Held<Vec<u8>>,
     room: Vec<u8>,
 }
 
@@ -67,13 +89,12 @@ struct Entry {
     len: usize,
 }
 
-/// What was read last, and its number; [`NONE`] when nothing was. Its room is used again.
+/// Something of a table, and the number of both.
+#[derive(Default)]
 struct Held<T> {
-    number: u64,
+    of: Option<(u64, u64)>,
     what: T,
 }
-
-const NONE: u64 = u64::MAX;
 
 /// What the end of a file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,71 +158,73 @@ impl Foot {
     }
 }
 
+// === impl Extent ===
+
+impl Extent {
+    /// All of a file.
+    pub fn whole(path: &Path, volume: u64) -> std::io::Result<Extent> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Extent { file: Arc::new(file), path: path.into(), volume, base: 0, bytes })
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.file.read_exact_at(out, self.base + at)
+    }
+
+    fn damaged(&self, what: &'static str) -> ShelfError {
+        ShelfError::Damaged { file: self.path.display().to_string(), what }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
-    /// Opens a file and checks its end.
-    pub fn open(path: &Path, number: u64, family: Family) -> Result<Table, ShelfError> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        let damaged = |what| ShelfError::Damaged { file: path.display().to_string(), what };
+    /// Checks its end.
+    pub fn open(extent: Extent, number: u64, family: Family) -> Result<Table, ShelfError> {
         let mut foot = [0; FOOT];
-        let at = bytes.checked_sub(FOOT as u64).ok_or_else(|| damaged("it is cut short"))?;
-        file.read_exact_at(&mut foot, at)?;
-        let foot = Foot::decode(&foot, family).map_err(damaged)?;
+        let at = extent.bytes.checked_sub(FOOT as u64);
+        let at = at.ok_or_else(|| extent.damaged("it is cut short"))?;
+        extent.read(at, &mut foot)?;
+        let foot = Foot::decode(&foot, family).map_err(|what| extent.damaged(what))?;
         let size = foot.filter_at.saturating_sub(foot.top_at);
-        if foot.filter_at + foot.lines * LINE as u64 != at || size > bytes || size % 16 != 0 {
-            return Err(damaged("its parts do not fit together"));
+        if foot.filter_at + foot.lines * LINE as u64 != at || size > at || size % 16 != 0 {
+            return Err(extent.damaged("its parts do not fit together"));
         }
         let mut top = vec![0; size as usize];
-        file.read_exact_at(&mut top, foot.top_at)?;
+        extent.read(foot.top_at, &mut top)?;
         if crc32c::crc32c(&top) != foot.top_crc {
-            return Err(damaged("its index is not what was written"));
+            return Err(extent.damaged("its index is not what was written"));
         }
-        Ok(Table {
+        let about = About {
             number,
             parts: foot.parts,
             records: foot.records,
-            bytes,
             blocks: foot.blocks,
+            extent,
             key_bytes: key_bytes(family),
-            file: Arc::new(file),
-            path: path.to_owned(),
             index_at: foot.index_at,
             filter_at: foot.filter_at,
             lines: foot.lines,
             top: top.chunks_exact(16).map(|key| u128_at(key, 0)).collect(),
-            filter: None,
-            piece: Held { number: NONE, what: Vec::new() },
-            last: Held { number: NONE, what: Vec::new() },
-            room: Vec::new(),
-        })
+        };
+        Ok(Table { about: Arc::new(about), filter: None })
     }
 
-    /// The same of a file that was just written, with its filter.
+    /// The same of one that was just written, with its filter.
     pub fn written(
-        path: &Path,
+        extent: Extent,
         number: u64,
         family: Family,
         filter: Filter,
     ) -> Result<Table, ShelfError> {
-        let table = Table::open(path, number, family)?;
+        let table = Table::open(extent, number, family)?;
         Ok(Table { filter: Some(filter), ..table })
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The file, to be synced.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
-    /// Bytes that its filter takes, in memory or not.
-    pub fn filter_bytes(&self) -> u64 {
-        self.lines * LINE as u64
+    /// All but the filter, for another thread.
+    pub fn about(&self) -> Arc<About> {
+        self.about.clone()
     }
 
     /// Whether its filter is in memory.
@@ -220,9 +243,10 @@ impl Table {
             return Ok(());
         }
         let mut bytes = vec![0; self.filter_bytes() as usize];
-        self.file.read_exact_at(&mut bytes, self.filter_at)?;
+        self.extent.read(self.filter_at, &mut bytes)?;
         let read = Filter::read(&bytes);
-        self.filter = Some(read.ok_or_else(|| self.damaged("its filter is not what was written"))?);
+        let damaged = || self.extent.damaged("its filter is not what was written");
+        self.filter = Some(read.ok_or_else(damaged)?);
         Ok(())
     }
 
@@ -233,25 +257,40 @@ impl Table {
         }
         let at = probe.line(self.lines) * LINE as u64;
         let mut line = [0; LINE];
-        self.file.read_exact_at(&mut line, self.filter_at + at)?;
+        self.extent.read(self.filter_at + at, &mut line)?;
         match filter::is_whole(&line) {
             true => Ok(probe.is_in(&line)),
-            false => Err(self.damaged("its filter is not what was written")),
+            false => Err(self.extent.damaged("its filter is not what was written")),
         }
     }
+}
 
-    /// The record of a key. Keys that are asked for in order read each block, and each piece of the
-    /// index, once.
-    pub fn get(&mut self, key: u128) -> Result<Option<Record>, ShelfError> {
+impl Deref for Table {
+    type Target = About;
+
+    fn deref(&self) -> &About {
+        &self.about
+    }
+}
+
+// === impl About ===
+
+impl About {
+    /// Bytes that its filter takes, in memory or not.
+    pub fn filter_bytes(&self) -> u64 {
+        self.lines * LINE as u64
+    }
+
+    /// The record of a key.
+    pub fn get(&self, key: u128, desk: &mut Desk) -> Result<Option<Record>, ShelfError> {
         let piece = self.top.partition_point(|first| *first <= key);
         let Some(piece) = piece.checked_sub(1).map(|piece| piece as u64) else { return Ok(None) };
-        self.hold_piece(piece)?;
-        let at = self.piece.what.partition_point(|entry| entry.first <= key);
+        self.hold_piece(piece, desk)?;
+        let at = desk.piece.what.partition_point(|entry| entry.first <= key);
         let Some(at) = at.checked_sub(1) else { return Ok(None) };
-        self.hold_block(piece * PIECE as u64 + at as u64, at)?;
-        let records = self.walk(&self.last.what);
-        for record in records {
-            let (found, part, bytes) = record.map_err(|what| self.damaged(what))?;
+        self.hold_block(piece * PIECE as u64 + at as u64, at, desk)?;
+        for record in self.walk(&desk.block.what) {
+            let (found, part, bytes) = record.map_err(|what| self.extent.damaged(what))?;
             if found == key {
                 return Ok(Some(Record { key, part, bytes: bytes.to_vec() }));
             }
@@ -259,23 +298,23 @@ impl Table {
         Ok(None)
     }
 
-    fn hold_piece(&mut self, piece: u64) -> Result<(), ShelfError> {
-        if self.piece.number != piece {
-            self.piece.number = NONE;
-            let (mut room, mut entries) = (take(&mut self.room), take(&mut self.piece.what));
-            self.read_entries(piece, &mut room, &mut entries)?;
-            (self.room, self.piece) = (room, Held { number: piece, what: entries });
+    fn hold_piece(&self, piece: u64, desk: &mut Desk) -> Result<(), ShelfError> {
+        let held = &mut desk.piece;
+        if held.of != Some((self.number, piece)) {
+            held.of = None;
+            self.read_entries(piece, &mut desk.room, &mut held.what)?;
+            held.of = Some((self.number, piece));
         }
         Ok(())
     }
 
     /// Holds the block at a place of the piece that is held.
-    fn hold_block(&mut self, number: u64, place: usize) -> Result<(), ShelfError> {
-        if self.last.number != number {
-            self.last.number = NONE;
-            let mut bytes = take(&mut self.last.what);
-            self.read_block(&self.piece.what[place], &mut bytes)?;
-            self.last = Held { number, what: bytes };
+    fn hold_block(&self, number: u64, place: usize, desk: &mut Desk) -> Result<(), ShelfError> {
+        let held = &mut desk.block;
+        if held.of != Some((self.number, number)) {
+            held.of = None;
+            self.read_block(&desk.piece.what[place], &mut held.what)?;
+            held.of = Some((self.number, number));
         }
         Ok(())
     }
@@ -289,7 +328,7 @@ impl Table {
         let records = self.walk(&bytes);
         records
             .map(|record| {
-                let (key, part, bytes) = record.map_err(|what| self.damaged(what))?;
+                let (key, part, bytes) = record.map_err(|what| self.extent.damaged(what))?;
                 Ok(Record { key, part, bytes: bytes.to_vec() })
             })
             .collect()
@@ -315,14 +354,14 @@ impl Table {
             end += entry.len + 4;
         }
         bytes.resize(end, 0);
-        self.file.read_exact_at(bytes, first.at)?;
+        self.extent.read(first.at, bytes)?;
         let whole = |range: &Range<usize>| {
             let crc = crc32c::crc32c(&bytes[range.clone()]).to_le_bytes();
             bytes[range.end..range.end + 4] == crc
         };
         match ranges.iter().all(whole) {
             true => Ok(ranges),
-            false => Err(self.damaged("a block is not what was written")),
+            false => Err(self.extent.damaged("a block is not what was written")),
         }
     }
 
@@ -333,7 +372,7 @@ impl Table {
         let mut records = self.walk(rest);
         let (begin, read) = (records.part(), records.one());
         let ((part, begin), (key, _)) =
-            begin.zip(read).ok_or_else(|| self.damaged("a record of it cannot be read"))?;
+            begin.zip(read).ok_or_else(|| self.extent.damaged("a record of it cannot be read"))?;
         Ok((key, part, begin..rest.len() - records.bytes.len()))
     }
 
@@ -357,10 +396,10 @@ impl Table {
         let count = (self.blocks.saturating_sub(before)).min(PIECE as u64) as usize;
         room.resize(count * ENTRY + 4, 0);
         let at = self.index_at + before * ENTRY as u64 + piece * 4;
-        self.file.read_exact_at(room, at)?;
+        self.extent.read(at, room)?;
         let (entries, crc) = room.split_at(count * ENTRY);
         if crc != crc32c::crc32c(entries).to_le_bytes() {
-            return Err(self.damaged("its index is not what was written"));
+            return Err(self.extent.damaged("its index is not what was written"));
         }
         let read = |e: &[u8]| Entry {
             first: u128_at(e, 0),
@@ -374,17 +413,13 @@ impl Table {
 
     fn read_block(&self, entry: &Entry, out: &mut Vec<u8>) -> Result<(), ShelfError> {
         out.resize(entry.len + 4, 0);
-        self.file.read_exact_at(out, entry.at)?;
+        self.extent.read(entry.at, out)?;
         let (bytes, crc) = out.split_at(entry.len);
         if crc != crc32c::crc32c(bytes).to_le_bytes() {
-            return Err(self.damaged("a block is not what was written"));
+            return Err(self.extent.damaged("a block is not what was written"));
         }
         out.truncate(entry.len);
         Ok(())
-    }
-
-    fn damaged(&self, what: &'static str) -> ShelfError {
-        ShelfError::Damaged { file: self.path.display().to_string(), what }
     }
 }
 

@@ -1,13 +1,10 @@
 //! Writes a table: records in the order of their keys, in blocks.
 
 use super::filter::{self, Filter, Probe};
-use super::table::{Foot, PIECE, key_bytes};
+use super::table::{FOOT, Foot, PIECE, key_bytes};
 use crate::model::shelf::{Batch, Family, Part};
 use crate::model::varint;
-use crate::store::steady::Steady;
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
 
 /// Bytes of a block, about. A unit that comes again is looked up: a block of theirs is read, checked
 /// and searched for one record. Others are mostly read by merges, one block after the other.
@@ -23,8 +20,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 const PROBES: usize = 1 << 16;
 
 /// A table that is being written.
-pub struct Writer {
-    out: BufWriter<Steady>,
+pub struct Writer<W: Write> {
+    out: BufWriter<W>,
     at: u64,
     block: Vec<u8>,
     block_bytes: usize,
@@ -39,21 +36,10 @@ pub struct Writer {
     foot: Foot,
 }
 
-impl Writer {
+impl<W: Write> Writer<W> {
     /// Of records of these parts, at most so many.
-    pub fn create(
-        path: &Path,
-        family: Family,
-        parts: (Part, Part),
-        count: u64,
-    ) -> std::io::Result<Writer> {
-        let file = File::create(path)?;
-        // What is put at once is small, and mostly merged before anybody wants it on the disk.
-        let steady = match parts.0 == parts.1 {
-            true => Steady::left_to_the_system(file),
-            false => Steady::new(file),
-        };
-        let out = BufWriter::with_capacity(BUFFER_BYTES, steady);
+    pub fn new(out: W, family: Family, parts: (Part, Part), count: u64) -> Self {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let foot = Foot {
             family,
             records: 0,
@@ -68,7 +54,7 @@ impl Writer {
         let (block, index, piece, top, probes) = Default::default();
         let (filter, block_bytes) = (Filter::new(count), block_bytes(family));
         let (at, first) = (0, 0);
-        Ok(Writer { out, at, block, block_bytes, first, index, piece, top, filter, probes, foot })
+        Writer { out, at, block, block_bytes, first, index, piece, top, filter, probes, foot }
     }
 
     /// Appends a record; its key is above all before.
@@ -143,8 +129,8 @@ impl Writer {
         }
     }
 
-    /// Writes what comes after the records; gives the filter.
-    pub fn finish(mut self) -> std::io::Result<Filter> {
+    /// Writes what comes after the records; gives the filter and the bytes of it all.
+    pub fn finish(mut self) -> std::io::Result<(Filter, u64)> {
         self.end_block()?;
         self.end_piece();
         self.add_probes();
@@ -161,14 +147,15 @@ impl Writer {
         }
         self.out.write_all(&foot.encode())?;
         self.out.flush()?;
-        Ok(self.filter)
+        let filter_bytes = self.filter.bytes();
+        Ok((self.filter, self.foot.filter_at + filter_bytes + FOOT as u64))
     }
 }
 
 /// Writes a batch.
-pub fn table(path: &Path, batch: &Batch) -> std::io::Result<Filter> {
+pub fn table(out: impl Write, batch: &Batch) -> std::io::Result<(Filter, u64)> {
     let count = batch.records.len() as u64;
-    let mut writer = Writer::create(path, batch.family, (batch.part, batch.part), count)?;
+    let mut writer = Writer::new(out, batch.family, (batch.part, batch.part), count);
     for (key, bytes) in &batch.records {
         writer.push(*key, batch.part, bytes)?;
     }

@@ -2,17 +2,21 @@
 //! written again a few times while there is more of it, and two or three catalogs cover all tables.
 
 use super::write::Writer;
-use super::{Catalog, LINE, TABLES_MAX, place_of};
+use super::{Catalog, LINE, NAME_BITS, PLACE_BITS, TABLES_MAX, place_in, place_of, table_of};
 use crate::model::shelf::{Family, ShelfError};
 use crate::store::sealed::scan::Scan;
-use crate::store::sealed::table::Table;
-use crate::store::sealed::tournament::{Head, Tournament};
+use crate::store::sealed::table::About;
 use crate::store::sealed::worker::{Job, Made};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A catalog goes into the next one when it has at most so many times its keys.
 const RATIO: u64 = 4;
+/// Keys of a stretch, about: they stay where a processor has them at hand.
+const STRETCH_KEYS: u64 = 1 << 14;
+const NAMES: u64 = TABLES_MAX as u64 - 1;
 /// Lines that are read at once.
 const READ_LINES: u64 = 64;
 /// How many times the lines that are needed, at first and when too many keys are alike.
@@ -25,7 +29,7 @@ pub struct Build {
     /// The catalogs, oldest first.
     pub catalogs: Vec<(u64, PathBuf)>,
     /// The tables, oldest first.
-    pub tables: Vec<(u64, PathBuf)>,
+    pub tables: Vec<Arc<About>>,
     /// The tables that it covers, oldest first: those of the catalogs that are still there, and the
     /// tables.
     pub covers: Vec<u64>,
@@ -48,7 +52,7 @@ pub fn taken(catalogs: &[Catalog], mut tables: usize, mut keys: u64) -> usize {
 
 impl Job for Build {
     fn inputs(&self) -> Vec<u64> {
-        self.catalogs.iter().chain(&self.tables).map(|input| input.0).collect()
+        self.catalogs.iter().map(|input| input.0).collect()
     }
 
     fn make(&self, path: &Path, number: u64, stop: &AtomicBool) -> Result<Made, ShelfError> {
@@ -63,35 +67,44 @@ impl Job for Build {
 }
 
 impl Build {
+    /// A stretch of places after the other: what all sources have of it is sorted together, which
+    /// takes few steps as each one's is sorted.
     fn write(&self, path: &Path, spare: u64, stop: &AtomicBool) -> Result<bool, ShelfError> {
         let mut sources = self.sources()?;
         let mut writer = Writer::create(path, self.keys, spare)?;
-        let mut heads = Tournament::new(sources.iter().map(|source| source.head(self.family)));
-        while let Some((at, head)) = heads.least() {
-            let source = &mut sources[at];
-            if !writer.push(head.key as u64, source.table())? {
-                return Ok(false);
+        let stretches = self.keys.div_ceil(STRETCH_KEYS).max(1);
+        let mut keys = Vec::with_capacity(2 * STRETCH_KEYS as usize);
+        for stretch in 1..=stretches {
+            let end = ((u128::from(stretch) << PLACE_BITS) / u128::from(stretches)) as u64;
+            for source in &mut sources {
+                source.take_until(end, self.family, &mut keys)?;
             }
-            if source.advance()? && stop.load(Relaxed) {
+            keys.sort();
+            for key in keys.drain(..) {
+                if !writer.push(key >> NAME_BITS, (key & NAMES) as u16)? {
+                    return Ok(false);
+                }
+            }
+            if stop.load(Relaxed) {
                 return Err(ShelfError::Failed("stopped".into()));
             }
-            heads.replace(at, source.head(self.family));
         }
         writer.finish(self.family, &self.covers)?;
         Ok(true)
     }
 
     fn sources(&self) -> Result<Vec<Source>, ShelfError> {
-        let name = |number: u64| self.covers.iter().position(|one| *one == number);
+        let names = self.covers.iter().enumerate().map(|(at, number)| (*number, at as u16));
+        let names: HashMap<u64, u16> = names.collect();
         let mut sources = Vec::new();
         for (number, path) in &self.catalogs {
             let catalog = Catalog::open(path, *number, self.family)?;
-            let names = catalog.tables.iter().map(|table| name(*table)).collect();
-            sources.push(Source::Catalog(Lines::new(catalog, names)?));
+            let names = catalog.tables.iter().map(|table| names.get(table).copied()).collect();
+            sources.push(Source::Catalog(Lines::new(catalog, names)));
         }
-        for (number, path) in &self.tables {
-            let scan = Scan::new(Table::open(path, *number, self.family)?)?;
-            sources.push(Source::Table(scan, name(*number).unwrap_or_default() as u8));
+        for table in &self.tables {
+            let name = names.get(&table.number).copied().unwrap_or_default();
+            sources.push(Source::Table(Scan::new(table.clone())?, name));
         }
         Ok(sources)
     }
@@ -99,7 +112,7 @@ impl Build {
 
 /// Where keys come from, in the order of their places.
 enum Source {
-    Table(Scan, u8),
+    Table(Scan, u16),
     Catalog(Lines),
 }
 
@@ -107,71 +120,72 @@ enum Source {
 struct Lines {
     catalog: Catalog,
     /// What its tables are called now; those that are gone are left out.
-    names: Vec<Option<usize>>,
+    names: Vec<Option<u16>>,
     next: u64,
     bytes: Vec<u8>,
-    /// What was read, last one first.
-    read: Vec<(u64, u8)>,
+    /// Places and names that were read, and how many of them are taken.
+    read: Vec<u64>,
+    taken: usize,
 }
 
 // === impl Source ===
 
 impl Source {
-    /// The place it is at, and as nothing is older or newer, no part.
-    fn head(&self, family: Family) -> Option<Head> {
-        let place = match self {
-            Source::Table(scan, _) => place_of(family, scan.head()?.key),
-            Source::Catalog(lines) => lines.read.last()?.0,
-        };
-        Some(Head { key: place.into(), part: 1 })
-    }
-
-    /// Which table may have the key it is at.
-    fn table(&self) -> u8 {
+    /// Gives the keys whose place is before this one, each as its place and its table's name.
+    fn take_until(
+        &mut self,
+        end: u64,
+        family: Family,
+        out: &mut Vec<u64>,
+    ) -> Result<(), ShelfError> {
         match self {
-            Source::Table(_, name) => *name,
-            Source::Catalog(lines) => lines.read.last().map_or(0, |last| last.1),
-        }
-    }
-
-    /// Goes on; whether something was read for it.
-    fn advance(&mut self) -> Result<bool, ShelfError> {
-        match self {
-            Source::Table(scan, _) => scan.advance(),
-            Source::Catalog(lines) => {
-                lines.read.pop();
-                lines.fill()
+            Source::Table(scan, name) => {
+                while let Some(head) = scan.head() {
+                    let place = place_of(family, head.key);
+                    if place >= end {
+                        break;
+                    }
+                    out.push(place << NAME_BITS | u64::from(*name));
+                    scan.advance()?;
+                }
             }
+            Source::Catalog(lines) => loop {
+                let rest = &lines.read[lines.taken..];
+                let count = rest.partition_point(|key| key >> NAME_BITS < end);
+                out.extend_from_slice(&rest[..count]);
+                lines.taken += count;
+                if lines.taken < lines.read.len() || !lines.fill()? {
+                    break;
+                }
+            },
         }
+        Ok(())
     }
 }
 
 // === impl Lines ===
 
 impl Lines {
-    fn new(catalog: Catalog, names: Vec<Option<usize>>) -> Result<Self, ShelfError> {
+    fn new(catalog: Catalog, names: Vec<Option<u16>>) -> Self {
         let (bytes, read) = Default::default();
-        let mut lines = Lines { catalog, names, next: 0, bytes, read };
-        lines.fill()?;
-        Ok(lines)
+        Lines { catalog, names, next: 0, bytes, read, taken: 0 }
     }
 
+    /// Reads the next lines when all is taken; whether there were any.
     fn fill(&mut self) -> Result<bool, ShelfError> {
-        let before = self.next;
-        while self.read.is_empty() && self.next < self.catalog.lines {
-            let count = READ_LINES.min(self.catalog.lines - self.next);
-            self.catalog.read(self.next, count, &mut self.bytes)?;
-            for (at, line) in self.bytes.chunks_exact(LINE).enumerate() {
-                let at = self.next + at as u64;
-                for entry in self.catalog.entries_of(line)? {
-                    let place = self.catalog.layout.place_of(at, u32::from_le_bytes(*entry));
-                    let name = self.names.get(usize::from(entry[0])).copied().flatten();
-                    self.read.extend(name.map(|name| (place, name as u8)));
-                }
+        let count = READ_LINES.min(self.catalog.lines - self.next);
+        self.catalog.read(self.next, count, &mut self.bytes)?;
+        self.read.clear();
+        self.taken = 0;
+        for (at, line) in self.bytes.chunks_exact(LINE).enumerate() {
+            let least = self.catalog.layout.least_of(self.next + at as u64);
+            for entry in self.catalog.entries_of(line)? {
+                let place = place_in(least, *entry);
+                let name = self.names.get(usize::from(table_of(*entry))).copied().flatten();
+                self.read.extend(name.map(|name| place << NAME_BITS | u64::from(name)));
             }
-            self.read.reverse();
-            self.next += count;
         }
-        Ok(self.next > before)
+        self.next += count;
+        Ok(count > 0)
     }
 }

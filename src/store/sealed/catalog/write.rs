@@ -1,6 +1,6 @@
 //! Writes a catalog: places in their order.
 
-use super::{CAPACITY, FOOT, LINE, LOW, Layout, MAGIC, sum_of};
+use super::{CAPACITY, FOOT, LINE, Layout, MAGIC, entry_of, sum_of};
 use crate::model::shelf::Family;
 use crate::store::steady::Steady;
 use std::fs::File;
@@ -33,7 +33,7 @@ impl Writer {
 
     /// Appends a key that may be in a table; places come in their order. False when too many have
     /// nearly the same: then nothing can be made of it.
-    pub fn push(&mut self, place: u64, table: u8) -> std::io::Result<bool> {
+    pub fn push(&mut self, place: u64, table: u16) -> std::io::Result<bool> {
         if place >= self.own.1 {
             let line = self.layout.line_of(place);
             self.own = (line, self.layout.start_of(line + 1));
@@ -41,8 +41,7 @@ impl Writer {
         while self.at < self.own.0 || self.line.len() == CAPACITY * 4 {
             self.end_line()?;
         }
-        let entry = ((place & LOW) as u32) << 8 | u32::from(table);
-        self.line.extend_from_slice(&entry.to_le_bytes());
+        self.line.extend_from_slice(&entry_of(place, table));
         self.keys += 1;
         Ok(place >= self.least)
     }
