@@ -3,7 +3,7 @@
 //! one; after that only catalogs grow, which are small.
 //!
 //! ```text
-//! lines:  count 4 | (low bits of the place << 12 | which table) × 126 | crc 4, sorted by place
+//! lines:  count 4 | (low bits of the place << 12 | which table) × 62 | crc 4, sorted by place
 //! tables: number 8 each, oldest first
 //! foot:   64 bytes, with the crc of the tables and of itself
 //! ```
@@ -23,21 +23,21 @@ use std::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"armscat1";
 const FOOT: usize = 64;
-/// Bytes of a line: hardly more costly to read than fewer, and seldom full.
-const LINE: usize = 512;
+/// Bytes of a line: few to fetch, and seldom full.
+const LINE: usize = 256;
 /// Entries of a line …
 const CAPACITY: usize = LINE / 4 - 2;
-/// … and how many of them are in use, about: one line of 200 is full.
-const KEYS_PER_LINE: u64 = 100;
+/// … and how many of them are in use, about: one line of 60 is full.
+const KEYS_PER_LINE: u64 = 46;
 /// Bits of an entry that name a table, and so the number of tables.
 const NAME_BITS: u32 = 12;
 pub const TABLES_MAX: usize = 1 << NAME_BITS;
 /// So many lines there are at least, as a power of two. Tests have few keys.
-const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 14 };
+const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 15 };
 /// An entry has one bit more of a place than what the places of a line differ in.
 const NEAR_BITS: u32 = 31 - NAME_BITS;
 const LOW: u64 = (2 << NEAR_BITS) - 1;
-/// Bits of a place: of 128 Mi keys one in 64 that are nowhere has the place of another.
+/// Bits of a place: of 128 Mi keys one in 128 that are nowhere has the place of another.
 const PLACE_BITS: u32 = NEAR_BITS + LINES_MIN_BITS;
 
 /// The highest bits of a key; of a response id it has only the lower half.
@@ -95,7 +95,7 @@ impl Layout {
     }
 
     fn line_of(self, place: u64) -> u64 {
-        place * self.lines >> PLACE_BITS
+        (place * self.lines) >> PLACE_BITS
     }
 
     /// The first place of a line.

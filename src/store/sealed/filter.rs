@@ -1,6 +1,6 @@
 //! A blocked Bloom filter: one line of 64 bytes per key, of which 56 are bits and the last 4 are the
 //! CRC-32C of the others, so that a line can be read from disk alone and a flipped bit is seen.
-//! It may say yes to a key that was not added (about 0.4 % when it is full), never no to one
+//! It may say yes to a key that was not added (about 1.5 % when it is full), never no to one
 //! that was.
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -11,8 +11,8 @@ pub const LINE: usize = 64;
 const WORDS: usize = 7;
 /// Bits that name one of a word.
 const WORD_BITS: usize = 6;
-/// So many keys a line: 14 bits each.
-const KEYS_PER_LINE: u64 = 36;
+/// So many keys a line, less than 11 bits each: a wrong yes costs a read or two.
+const KEYS_PER_LINE: u64 = 48;
 /// Groups of lines, as a power of two.
 const GROUP_BITS: u32 = 9;
 
@@ -169,7 +169,7 @@ mod tests {
         let keys = |from: u128| (from..from + 20_000).map(|n| n * 0x1_0000_0001);
         let mut made = Filter::new(20_000);
         let known = keys(0).filter(|key| made.add(Probe::new(*key))).count();
-        assert!(known < 400, "{known} were thought to be there");
+        assert!(known < 500, "{known} were thought to be there");
         assert!(keys(0).all(|key| made.has(Probe::new(key))));
         let bytes = made.summed().flatten().collect::<Vec<_>>();
         let read = Filter::read(&bytes).expect("whole");

@@ -180,7 +180,7 @@ impl Kind {
         if keys < CATALOGUED_AT_ONCE {
             return None;
         }
-        let taken = build::taken(&self.catalogs, rest.len(), keys);
+        let taken = build::taken(&self.catalogs, self.family, rest.len(), keys);
         let first = self.catalogs.len() - taken;
         let (catalogs, covers) = (&self.catalogs[first..], &self.covers[first..]);
         let mut still: Vec<u32> =

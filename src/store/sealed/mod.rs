@@ -169,13 +169,13 @@ impl Sealed {
         self.next - 1
     }
 
-    /// Keeps filters within their limit: first those of units, newer tables first, up to a half of
-    /// it, then those of traces without a catalog, up to a quarter of the rest, then what was put
+    /// Keeps filters within their limit: first those of units, newer tables first, up to five eighths
+    /// of it, then those of traces without a catalog, up to a quarter of the rest, then what was put
     /// lately, then response ids.
     fn hold_filters(&mut self) -> Result<(), ShelfError> {
         let [traces, responses, units] = &mut self.kinds;
         let mut left = FILTER_BYTES_MAX;
-        left -= hold(units, left / 2)?;
+        left -= hold(units, left / 8 * 5)?;
         left -= hold(traces, left / 4)?;
         while traces.recent.bytes() > left {
             traces.recent.forget_oldest();

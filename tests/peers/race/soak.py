@@ -169,8 +169,8 @@ def half_load(folder, seconds, capacity):
 
 
 def many_units(folder, seconds, capacity):
-    """Each trace has one call of a unit of its own, at three quarters of what it takes."""
-    rate = capacity * 0.75
+    """Each trace has one call of a unit of its own."""
+    rate = min(RATE, capacity / 2)
     wanted = UNITS_MANY if seconds >= 180 else int(rate * seconds) // 2 * 2
     seconds = wanted * 1.02 / rate - WARMUP
     with Phase("units", folder) as phase:

@@ -12,13 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// A catalog goes into the next one when it has at most so many times its keys.
-const RATIO: u64 = 4;
 /// Keys of a stretch, about: they stay where a processor has them at hand.
 const STRETCH_KEYS: u64 = 1 << 14;
 const NAMES: u64 = TABLES_MAX as u64 - 1;
 /// Lines that are read at once.
-const READ_LINES: u64 = 64;
+const READ_LINES: u64 = 128;
 /// How many times the lines that are needed, at first and when too many keys are alike.
 const SPARE: [u64; 3] = [1, 4, 16];
 
@@ -37,11 +35,20 @@ pub struct Build {
     pub keys: u64,
 }
 
+/// An older catalog goes into a new one when it has at most so many times its keys. Each trace that
+/// is new is asked for in all catalogs, a response id only when a score names it.
+fn ratio(family: Family) -> u64 {
+    match family {
+        Family::Traces => 8,
+        Family::Responses | Family::Units => 2,
+    }
+}
+
 /// How many of the newest catalogs go into one that begins with so many tables and keys.
-pub fn taken(catalogs: &[Catalog], mut tables: usize, mut keys: u64) -> usize {
+pub fn taken(catalogs: &[Catalog], family: Family, mut tables: usize, mut keys: u64) -> usize {
     let goes = |catalog: &&Catalog| {
         tables += catalog.tables.len();
-        let goes = catalog.keys <= keys * RATIO && tables <= TABLES_MAX;
+        let goes = catalog.keys <= keys * ratio(family) && tables <= TABLES_MAX;
         keys += catalog.keys;
         goes
     };
