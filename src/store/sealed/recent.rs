@@ -99,7 +99,8 @@ impl Recent {
 
 impl Generation {
     fn new(part: Part, room: u64) -> Self {
-        let (seen, again) = (Filter::new(room), Filter::new(room / AGAIN));
+        // Each key is asked for in all generations: a wrong yes has to be rarer than one of a table.
+        let (seen, again) = (Filter::new(room + room / 3), Filter::new(room / AGAIN));
         Generation { parts: (part, part), keys: 0, room, seen, again }
     }
 }
