@@ -41,14 +41,18 @@ impl Shelf for Sealed {
         let kind = &mut self.kinds[family as usize];
         let since = kind.recent.since();
         let waiting = || self.backlog.of(family).filter(|one| one.batch.part >= oldest);
-        let all_recent = kind.first() >= since && waiting().all(|one| one.batch.part >= since);
+        // What is not among what was put lately is in nothing that is newer.
+        let waiting_recent = waiting().all(|one| one.batch.part >= since);
+        let all_recent = waiting_recent && kind.first() >= since;
         for key in keys {
             let probe = Probe::new(*key);
             let among = kind.recent.parts_of(probe);
             if all_recent && among.is_none() {
                 continue;
             }
-            let record = match waiting().rev().find_map(|one| one.get(*key)) {
+            let may_wait = !waiting_recent || among.is_some();
+            let waits = || waiting().rev().find_map(|one| one.get(*key));
+            let record = match may_wait.then(waits).flatten() {
                 Some(record) => Some(record),
                 None => kind.newest(0, &Ask { key: *key, probe, oldest, among })?,
             };

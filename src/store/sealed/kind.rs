@@ -36,8 +36,9 @@ pub struct Kind {
     /// How many of the tables the catalogs cover, and of each catalog, what it covers.
     covered: usize,
     covers: Vec<Covers>,
-    /// The least part.
+    /// The least part, and that of tables without a catalog.
     first: Part,
+    first_uncovered: Part,
     /// Room for which tables may have a key, and for what is read of one.
     found: Vec<u16>,
     desk: Desk,
@@ -57,8 +58,20 @@ impl Kind {
     /// Without tables.
     pub fn new(family: Family, oldest: Part, recent: Recent) -> Self {
         let (tables, catalogs, covers, found, desk) = Default::default();
-        let (covered, first) = (0, NEVER);
-        Kind { family, oldest, recent, tables, catalogs, covered, covers, first, found, desk }
+        let (covered, first, first_uncovered) = (0, NEVER, NEVER);
+        Kind {
+            family,
+            oldest,
+            recent,
+            tables,
+            catalogs,
+            covered,
+            covers,
+            first,
+            first_uncovered,
+            found,
+            desk,
+        }
     }
 
     /// The least part of all tables.
@@ -84,6 +97,7 @@ impl Kind {
     /// Adds the newest table.
     pub fn push(&mut self, table: Table) {
         self.first = self.first.min(table.parts.0);
+        self.first_uncovered = self.first_uncovered.min(table.parts.0);
         self.tables.push(table);
     }
 
@@ -122,7 +136,8 @@ impl Kind {
 
     /// Counts anew what catalogs cover: always the oldest tables, as only newer ones are merged.
     fn recount(&mut self) {
-        self.first = self.tables.iter().map(|table| table.parts.0).min().unwrap_or(NEVER);
+        let first = |tables: &[Table]| tables.iter().map(|table| table.parts.0).min();
+        self.first = first(&self.tables).unwrap_or(NEVER);
         let named: HashSet<u64> = self.catalogs.iter().flat_map(|one| one.tables.clone()).collect();
         let is_in = |table: &Table| named.contains(&table.number);
         self.covered = self.tables.iter().take_while(|table| is_in(table)).count();
@@ -131,6 +146,7 @@ impl Kind {
             self.catalogs.clear();
             self.covered = 0;
         }
+        self.first_uncovered = first(&self.tables[self.covered..]).unwrap_or(NEVER);
         let (covered, _) = self.tables.split_at_mut(self.covered);
         covered.iter_mut().for_each(Table::forget_filter);
         let places = covered.iter().enumerate().map(|(at, table)| (table.number, at as u32));
@@ -207,6 +223,9 @@ impl Kind {
 
     fn in_uncovered(&mut self, from: usize, ask: &Ask) -> Result<Option<Record>, ShelfError> {
         let since = self.recent.since();
+        if ask.among.is_none() && self.first_uncovered >= since {
+            return Ok(None);
+        }
         let tables = self.tables.get(self.covered.max(from)..).unwrap_or_default();
         for table in tables.iter().rev().take_while(|table| table.parts.1 >= ask.oldest) {
             if ask.concerns(table.parts, since)
