@@ -29,8 +29,9 @@ const LINE: usize = 256;
 const CAPACITY: usize = LINE / 4 - 2;
 /// … and how many of them are in use, about: one line of 60 is full.
 const KEYS_PER_LINE: u64 = 46;
-/// Bits of an entry that name a table, and so the number of tables.
+/// Bits of an entry that name a table.
 const NAME_BITS: u32 = 12;
+/// Tables of a catalog.
 pub const TABLES_MAX: usize = 1 << NAME_BITS;
 /// So many lines there are at least, as a power of two. Tests have few keys.
 const LINES_MIN_BITS: u32 = if cfg!(test) { 3 } else { 15 };

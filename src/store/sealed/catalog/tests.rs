@@ -1,3 +1,5 @@
+//! A catalog names the tables of a key, over merges and damage.
+
 use super::write::Writer;
 use super::*;
 use crate::store::sealed::worker::{Job, Made};
