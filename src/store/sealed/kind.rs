@@ -4,8 +4,9 @@ use super::catalog::build::{self, Build};
 use super::catalog::{Catalog, TABLES_MAX, place_of};
 use super::filter::Probe;
 use super::merge::{self, Merge};
-use super::recent::{NEVER, Recent};
+use super::recent::{NEVER, Recent, span};
 use super::table::{Desk, Table};
+use super::worker::Job;
 use crate::model::shelf::{Family, Part, Record, ShelfError};
 use std::collections::{HashMap, HashSet};
 
@@ -36,8 +37,7 @@ pub struct Kind {
     /// How many of the tables the catalogs cover, and of each catalog, what it covers.
     covered: usize,
     covers: Vec<Covers>,
-    /// The least part, and that of tables without a catalog.
-    first: Part,
+    /// The least part of tables without a catalog.
     first_uncovered: Part,
     /// Room for which tables may have a key, and for what is read of one.
     found: Vec<u16>,
@@ -58,7 +58,7 @@ impl Kind {
     /// Without tables.
     pub fn new(family: Family, oldest: Part, recent: Recent) -> Self {
         let (tables, catalogs, covers, found, desk) = Default::default();
-        let (covered, first, first_uncovered) = (0, NEVER, NEVER);
+        let (covered, first_uncovered) = (0, NEVER);
         Kind {
             family,
             oldest,
@@ -67,7 +67,6 @@ impl Kind {
             catalogs,
             covered,
             covers,
-            first,
             first_uncovered,
             found,
             desk,
@@ -76,7 +75,8 @@ impl Kind {
 
     /// The least part of all tables.
     pub fn first(&self) -> Part {
-        self.first
+        let covered = self.covers.iter().map(|one| one.parts.0);
+        covered.fold(self.first_uncovered, Part::min)
     }
 
     /// Oldest parts first.
@@ -96,7 +96,6 @@ impl Kind {
 
     /// Adds the newest table.
     pub fn push(&mut self, table: Table) {
-        self.first = self.first.min(table.parts.0);
         self.first_uncovered = self.first_uncovered.min(table.parts.0);
         self.tables.push(table);
     }
@@ -136,8 +135,6 @@ impl Kind {
 
     /// Counts anew what catalogs cover: always the oldest tables, as only newer ones are merged.
     fn recount(&mut self) {
-        let first = |tables: &[Table]| tables.iter().map(|table| table.parts.0).min();
-        self.first = first(&self.tables).unwrap_or(NEVER);
         let named: HashSet<u64> = self.catalogs.iter().flat_map(|one| one.tables.clone()).collect();
         let is_in = |table: &Table| named.contains(&table.number);
         self.covered = self.tables.iter().take_while(|table| is_in(table)).count();
@@ -146,8 +143,8 @@ impl Kind {
             self.catalogs.clear();
             self.covered = 0;
         }
-        self.first_uncovered = first(&self.tables[self.covered..]).unwrap_or(NEVER);
-        let (covered, _) = self.tables.split_at_mut(self.covered);
+        let (covered, rest) = self.tables.split_at_mut(self.covered);
+        self.first_uncovered = rest.iter().map(|table| table.parts.0).fold(NEVER, Part::min);
         covered.iter_mut().for_each(Table::forget_filter);
         let places = covered.iter().enumerate().map(|(at, table)| (table.number, at as u32));
         let places: HashMap<u64, u32> = places.collect();
@@ -156,7 +153,7 @@ impl Kind {
             let places: Vec<Option<u32>> =
                 one.tables.iter().map(|number| places.get(number).copied()).collect();
             let parts = places.iter().flatten().map(|at| covered[*at as usize].parts);
-            let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+            let parts = span(parts);
             self.covers.extend(parts.map(|parts| Covers { parts, places }));
             parts.is_some()
         });
@@ -179,15 +176,19 @@ impl Kind {
         Ok(())
     }
 
-    /// Tables to merge, if it is time.
-    pub fn merge(&self) -> Option<Merge> {
+    /// What should be made of tables, if it is time for something.
+    pub fn job(&self) -> Option<Box<dyn Job>> {
+        let build = self.build().map(|build| Box::new(build) as Box<dyn Job>);
+        build.or_else(|| Some(Box::new(self.merge()?)))
+    }
+
+    fn merge(&self) -> Option<Merge> {
         let range = merge::due(&self.tables[self.covered..], self.family)?;
         let inputs = self.tables[self.covered..][range].iter().map(Table::about).collect();
         Some(Merge { family: self.family, oldest: self.oldest, inputs })
     }
 
-    /// A catalog to make, if it is time.
-    pub fn build(&self) -> Option<Build> {
+    fn build(&self) -> Option<Build> {
         let rest = &self.tables[self.covered..];
         let rest = &rest[..rest.len().min(TABLES_MAX)];
         let large = |table: &Table| merge::is_large(table, self.family);

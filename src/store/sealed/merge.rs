@@ -5,6 +5,7 @@
 //! so they are merged until a table is large; from then on a catalog says where they are. Units
 //! stay: all but the newest record of each must go some time.
 
+use super::recent::span;
 use super::scan::Scan;
 use super::table::{About, Extent, Table};
 use super::tournament::{Head, Tournament};
@@ -71,8 +72,7 @@ impl Job for Merge {
     }
 
     fn make(&self, path: &Path, number: u64, stop: &AtomicBool) -> Result<Made, ShelfError> {
-        let parts = self.inputs.iter().map(|input| input.parts);
-        let parts = parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+        let parts = span(self.inputs.iter().map(|input| input.parts)).unwrap_or_default();
         let count = self.inputs.iter().map(|input| input.records).sum();
         let mut steady = Steady::new(File::create(path)?);
         let mut writer = Writer::new(&mut steady, self.family, parts, count);

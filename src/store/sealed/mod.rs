@@ -228,17 +228,10 @@ impl Sealed {
         }
         // Every unit that is new is asked for in all of their tables.
         for family in [Family::Units, Family::Traces, Family::Responses] {
-            let (path, number) = (path_of(&self.folder, family, self.next), self.next);
-            let kind = &self.kinds[family as usize];
-            if let Some(build) = kind.build() {
-                self.worker.start(family, number, path, build)?;
-            } else if let Some(merge) = kind.merge() {
-                self.worker.start(family, number, path, merge)?;
-            } else {
-                continue;
-            }
-            self.next += 1;
-            break;
+            let Some(job) = self.kinds[family as usize].job() else { continue };
+            let number = self.number();
+            let path = path_of(&self.folder, family, number);
+            return Ok(self.worker.start(family, number, path, job)?);
         }
         Ok(())
     }

@@ -32,6 +32,11 @@ struct Generation {
     again: Filter,
 }
 
+/// The first and the last part of all.
+pub fn span(parts: impl Iterator<Item = (Part, Part)>) -> Option<(Part, Part)> {
+    parts.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
 // === impl Recent ===
 
 impl Recent {
@@ -71,7 +76,7 @@ impl Recent {
     /// The parts in which a key may be, of those from `since` on.
     pub fn parts_of(&self, probe: Probe) -> Option<(Part, Part)> {
         let having = self.generations.iter().filter(|one| one.seen.has(probe));
-        having.map(|one| one.parts).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        span(having.map(|one| one.parts))
     }
 
     /// Whether a key may be in more than one of those parts.

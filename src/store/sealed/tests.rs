@@ -30,10 +30,7 @@ fn settle(sealed: &mut Sealed) {
     sealed.backlog.settle().expect("written");
     sealed.take_written().expect("takes");
     let began = Instant::now();
-    let due = |sealed: &Sealed| {
-        let kind = &sealed.kinds[0];
-        kind.merge().is_some() || kind.build().is_some()
-    };
+    let due = |sealed: &Sealed| sealed.kinds[0].job().is_some();
     while sealed.worker.writing().is_some() || due(sealed) {
         sealed.tend().expect("tends");
         assert!(began.elapsed() < Duration::from_secs(60), "a merge does not end");

@@ -44,14 +44,11 @@ impl Volumes {
         &self.folder
     }
 
-    /// The numbers of their files. One is ended when neither it nor a table in it is needed.
+    /// The numbers of their files. One is ended when no table in it is needed: the first one has its
+    /// number.
     pub fn numbers(&mut self, needed: &BTreeSet<u64>) -> BTreeSet<u64> {
         for open in &mut self.open {
-            let is = |volume: &mut Volume| {
-                let none = !volume.tables.iter().any(|number| needed.contains(number));
-                none && !needed.contains(&volume.number)
-            };
-            drop(open.take_if(is));
+            drop(open.take_if(|one| !one.tables.iter().any(|table| needed.contains(table))));
         }
         self.open.iter().flatten().map(|volume| volume.number).collect()
     }

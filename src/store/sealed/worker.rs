@@ -74,7 +74,7 @@ impl Worker {
         family: Family,
         number: u64,
         path: PathBuf,
-        job: impl Job,
+        job: Box<dyn Job>,
     ) -> std::io::Result<()> {
         let (to, done) = channel();
         let stop = self.stop.clone();
